@@ -1,0 +1,48 @@
+# Everything runs in .venv, which the first target that needs it makes.
+# pip takes its settings (index, certificates, wheels) from the environment as ever.
+
+PYTHON ?= python3
+JOBS   ?= 2
+TESTS  ?= tests
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## the package, editable, with everything that the other targets need
+
+demo: $(VENV)/installed ## train a small network on digits, grow it, train on (under two minutes)
+	@$(BIN)/python -m tests.demo.digits
+
+test: $(VENV)/installed ## the tests, or some: make test TESTS=tests/io
+	$(BIN)/pytest -n $(JOBS) $(TESTS)
+
+check: $(VENV)/installed ## lint, format, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/installed ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed ## start-up and throughput, measured
+	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-columns=min,median,max,rounds
+
+clean: ## remove what make has made
+	rm -rf $(VENV) build dist net2net.egg-info
+
+# torchvision and torchcrepe judge the example specs. Their networks are all that is used, so that
+# they come without their dependencies.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "net2net needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -c constraints.txt --no-deps torchvision torchcrepe
+	@touch $@
