@@ -1,0 +1,416 @@
+"""The file to read first: plan, grow and verify as functions.
+
+They take paths or plain data, return frozen dataclasses and print nothing; the command line is a
+thin skin on them. Data flow one way (DESIGN, section 4):
+
+    spec -> layout -> diff -> plan -> recipes -> streaming writer -> checkpoint
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from net2net_cli import __version__, diff, planning, recipe
+from net2net_cli.errors import CheckpointError, PlanError, UnreachableError, UsageError
+from net2net_cli.expansion import decode, encode, even_shares, expand
+from net2net_cli.growing import deepenings, widened
+from net2net_cli.io import TensorInfo, check_output, write_checkpoint
+from net2net_cli.laying import layout_of
+from net2net_cli.layout import Layout
+from net2net_cli.opening import SPEC_KEY, Model, open_model, with_spec
+from net2net_cli.plan import (
+    Choices,
+    Insert,
+    Operation,
+    Plan,
+    Rescale,
+    Teacher,
+    Totals,
+    Widen,
+    from_json,
+    to_json,
+)
+from net2net_cli.recipe import Moments, Recipe
+from net2net_cli.settings import with_settings
+from net2net_cli.spec import (
+    Document,
+    dump,
+    network_only,
+    parse_document,
+    read_document,
+    resolve,
+    to_spec,
+    with_args,
+)
+from net2net_cli.verification import (
+    Expected,
+    ProbeOptions,
+    Verification,
+    probe_inputs,
+    probe_models,
+    require,
+)
+from net2net_cli.verify.proof import WidthProof, prove
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from net2net_cli.execute import Measured
+
+__all__ = [
+    "Choices", "Grown", "Model", "Plan", "ProbeOptions", "RunOptions", "Verification",
+    "apply_plan", "deepen_plan", "differences", "from_json", "make_plan", "open_model",
+    "plan_of", "to_json", "verify", "widen_plan", "with_spec",
+]  # fmt: skip
+
+METADATA = "net2net."
+"""Prefix of what a student's metadata says: spec, plan, teacher, seed, version."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms."""
+
+    overwrite: bool = False
+    device: str = "auto"
+    calibrate: Path | None = None
+    verify: bool = True
+    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    progress: Callable[[str, int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What ``apply_plan`` did. ``written`` is None where the output is standard output."""
+
+    plan: Plan
+    written: Path | None
+    nbytes: int
+    digest: str
+    teacher_digest: str
+    metadata: bool
+    verification: Verification
+    seconds: float
+
+
+def differences(before: Layout, after: Layout) -> tuple[diff.Difference, ...]:
+    """What differs between two networks."""
+    return diff.differences(before, after)
+
+
+def make_plan(
+    model: Model,
+    target: str | Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    choices: Choices | None = None,
+    *,
+    calibrated: bool = False,
+) -> Plan:
+    """The plan that turns a checkpoint into what a target spec describes.
+
+    ``target`` is a YAML file (it may say ``extends: source``); ``settings`` instead (or on top)
+    set arguments, as ``{"fc1.out_features": "512"}``. Reads headers only, and imports no torch.
+
+    Raises SpecError (exit 2) for a bad spec, UnreachableError (exit 3) where the target cannot be
+    reached while preserving the function.
+    """
+    document = model.document
+    if target is not None:
+        document = resolve(read_document(Path(target)), model.document)
+    if settings:
+        document = with_settings(document, settings)
+    return plan_of(model, document, choices or Choices(), calibrated=calibrated)
+
+
+def widen_plan(
+    model: Model, layer: str, to: int, choices: Choices | None = None
+) -> Plan:
+    """The plan that makes one width, named by any layer of it, ``to`` features wide."""
+    document = widened(model.document, model.layout, layer, to)
+    return plan_of(model, document, choices or Choices())
+
+
+def deepen_plan(
+    model: Model,
+    after: str,
+    name: str | None = None,
+    count: int = 1,
+    choices: Choices | None = None,
+    *,
+    calibrated: bool = False,
+) -> Plan:
+    """The plan that inserts ``count`` copies of the unit of a layer (with its norm and activation)
+    behind it, or at the nearest place where they compute the identity.
+
+    Raises UnreachableError (exit 3) where there is none.
+    """
+    if model.assumed:
+        raise UnreachableError(
+            "the activations of this network are not known, and what is inserted must fit them",
+            where=model.source.label,
+            hint="write the spec with `net2net spec CKPT -o FILE`, correct it, and give it with"
+            " --source-spec FILE",
+        )
+    first: UnreachableError | None = None
+    for way in deepenings(model.document, model.layout, after, name, count):
+        try:
+            plan = plan_of(model, way.document, choices or Choices(), calibrated=calibrated)
+        except UnreachableError as error:
+            first = first or error
+            continue
+        if first is None:
+            return plan
+        note = f"inserted after `{way.after}`, since behind `{after}` {first.message}"
+        return replace(plan, notes=(*plan.notes, note))
+    assert first is not None
+    raise first
+
+
+def plan_of(
+    model: Model, document: Document, choices: Choices, *, calibrated: bool = False
+) -> Plan:
+    """The plan for a target document that extends nothing."""
+    target = layout_of(to_spec(document))
+    comparison = diff.compare(model.layout, target)
+    operations = planning.operations(comparison, choices, calibrated)
+    student = _student_document(document, operations)
+    before = Totals(*_totals(model.layout, model.dtypes))
+    common = choices.dtype or recipe.common_dtype(model.dtypes)
+    after_types = dict.fromkeys(target.tensors, common)
+    return Plan(
+        Teacher(Path(model.source.label).name, model.source.header_digest()),
+        dump(network_only(model.document)),
+        dump(_portable(document)),
+        dump(network_only(student)),
+        choices,
+        operations,
+        before,
+        Totals(*_totals(target, after_types)),
+        model.notes,
+    )
+
+
+def _portable(document: Document) -> Document:
+    """The target without paths, but with its ``rename``."""
+    kept = network_only(document)
+    if not document.rename:
+        return kept
+    text = dump(kept) + "rename: {" + ", ".join(
+        f'"{old}": "{new}"' for old, new in document.rename.items()
+    ) + "}\n"  # fmt: skip
+    return parse_document(text, document.file)
+
+
+def _student_document(document: Document, operations: tuple[Operation, ...]) -> Document:
+    """The target with what the operations correct: eps of norms over grown widths."""
+    changes = {o.layer: {o.argument: o.after} for o in operations if isinstance(o, Rescale)}
+    return with_args(document, changes) if changes else document
+
+
+def _totals(layout: Layout, dtypes: Mapping[str, str]) -> tuple[int, int]:
+    parameters = nbytes = 0
+    for name, tensor in layout.tensors.items():
+        if not tensor.line.buffer:
+            parameters += prod(tensor.shape)
+        kind = "int64" if tensor.line.fill == "count" else dtypes.get(name, "float32")
+        nbytes += TensorInfo(name, kind, tensor.shape).nbytes
+    return parameters, nbytes
+
+
+def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None = None) -> Grown:
+    """Carry a plan out: write the student and verify it before it appears under its name.
+
+    Raises PlanError (exit 2) for a checkpoint that the plan was not made for, OutputError for an
+    output that cannot be written, DifferenceError (exit 4) where the student does not preserve the
+    function; then nothing is left behind.
+    """
+    options = options or RunOptions()
+    started = time.monotonic()
+    check_plan(plan, model)
+    check_output(output, model.source.files, overwrite=options.overwrite)
+    recipes, target, comparison = _recipes(plan, model)
+    recipe.check(recipes, comparison, _sources(model))
+    digest = model.source.digest()
+    if plan.teacher.digest is not None and plan.teacher.digest != digest:
+        raise PlanError(
+            "the plan was made for a checkpoint with other weights", where=model.source.label
+        )
+    produce = _producer(recipes, plan, model, options)
+    found: list[Verification] = []
+
+    def verified(path: Path) -> None:
+        found.append(_verify_written(plan, model, path, target, options))
+        require(found[-1])
+
+    written = write_checkpoint(
+        output,
+        [TensorInfo(r.name, r.dtype, r.shape) for r in recipes],
+        _metadata(plan, digest),
+        produce,
+        overwrite=options.overwrite,
+        sources=model.source.files,
+        check=verified,
+    )
+    return Grown(
+        plan, written.path, written.nbytes, written.digest, digest, written.metadata,
+        found[-1], time.monotonic() - started,
+    )  # fmt: skip
+
+
+def check_plan(plan: Plan, model: Model) -> None:
+    """Raise PlanError where a plan was made for another checkpoint."""
+    if plan.teacher.header_digest != model.source.header_digest():
+        raise PlanError(
+            f"the plan was made for another checkpoint ({plan.teacher.label})",
+            where=model.source.label,
+            hint="make a plan for this one with `net2net plan`",
+        )
+
+
+def expect_teacher(model: Model, digest: str) -> None:
+    """Raise CheckpointError where a checkpoint's digest is another than expected."""
+    found = model.source.digest()
+    if digest.removeprefix("sha256:") != found.removeprefix("sha256:"):
+        raise CheckpointError(
+            f"the checkpoint's digest is {found}, expected was {digest}", where=model.source.label
+        )
+
+
+def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], Layout, diff.Comparison]:
+    source = layout_of(to_spec(parse_document(plan.source, "the plan's source spec")))
+    target = layout_of(to_spec(parse_document(plan.target, "the plan's target spec")))
+    comparison = diff.compare(source, target)
+    return recipe.make_recipes(comparison, plan, model.dtypes), target, comparison
+
+
+def _sources(model: Model) -> tuple[str, ...]:
+    return tuple(name for name in model.source.tensors)
+
+
+def _producer(
+    recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
+) -> Callable[[TensorInfo], Tensor | memoryview]:
+    by_name = {r.name: r for r in recipes}
+    copied = {r.name: r.base.name for r in recipes if isinstance(r.base, recipe.Copy) and r.plain}
+    done, total = 0, sum(TensorInfo(r.name, r.dtype, r.shape).nbytes for r in recipes)
+    executor = None
+
+    def produce(info: TensorInfo) -> Tensor | memoryview:
+        nonlocal done, executor
+        if options.progress:
+            options.progress(info.name, done, total)
+        done += info.nbytes
+        if info.name in copied:
+            return model.source.raw(copied[info.name])
+        if executor is None:
+            from net2net_cli.execute import Executor
+            from net2net_cli.verification import torch_device
+
+            device = torch_device(options.device)
+            measured = _measured(recipes, plan, model, options)
+            executor = Executor(model.source.tensor, measured, device)
+        return executor.make(by_name[info.name])
+
+    return produce
+
+
+def _measured(
+    recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
+) -> Measured:
+    """Statistics of the teacher's values for the BatchNorms that no closed form serves."""
+    names = {
+        r.base.value for r in recipes if isinstance(r.base, Moments) and not r.base.normal
+    }
+    if not names:
+        return {}
+    from net2net_cli.verify.network import build
+    from net2net_cli.verify.statistics import value_statistics
+
+    calibrated = any(isinstance(o, Insert) and o.moments == "calibration" for o in plan.operations)
+    if calibrated and options.calibrate is None:
+        raise UsageError(
+            "the plan takes BatchNorm statistics from data", hint="give them with --calibrate DATA"
+        )
+    given = replace(options.probe, data=options.calibrate or options.probe.data)
+    network = build(
+        model.spec, {n: model.source.tensor(n) for n in model.source.tensors},
+        label=model.source.label,
+    )  # fmt: skip
+    found = value_statistics(network, probe_inputs(model, given), names)
+    return {name: (s.mean, s.variance) for name, s in found.items()}
+
+
+def _metadata(plan: Plan, digest: str) -> dict[str, str]:
+    return {
+        SPEC_KEY: plan.student,
+        f"{METADATA}plan": to_json(plan),
+        f"{METADATA}seed": str(plan.choices.seed),
+        f"{METADATA}teacher": digest,
+        f"{METADATA}version": __version__,
+    }
+
+
+def _verify_written(
+    plan: Plan, model: Model, path: Path, target: Layout, options: RunOptions
+) -> Verification:
+    """Read the written file back and hold it against the teacher."""
+    from net2net_cli.io import open_source
+
+    with open_source(path) as source:
+        student_layout = layout_of(to_spec(parse_document(plan.student, "the student's spec")))
+        wanted = {n: t.shape for n, t in student_layout.tensors.items() if n in source.tensors
+                  or t.line.fill != "count"}  # fmt: skip
+        written = {
+            n: i.shape for n, i in source.tensors.items() if n not in student_layout.aliases
+        }
+        proof = prove(_width_proofs(plan), wanted, written)
+        if not options.verify:
+            return Verification(proof, (), "not asked for (--no-verify)")
+        document = parse_document(plan.student, "the student's spec")
+        student = Model(source, document, to_spec(document), student_layout, "the plan")
+        probes = probe_models(model, student, replace(
+            options.probe, device=options.device), expected_drift(plan, model, options),
+        )  # fmt: skip
+        return Verification(proof, probes)
+
+
+def _width_proofs(plan: Plan) -> list[WidthProof]:
+    found = []
+    for o in plan.operations:
+        if isinstance(o, Widen):
+            key = f"{plan.choices.seed}/{o.width}"
+            grown = expand(o.expansion, o.before, o.after, key)  # type: ignore[arg-type]
+            columns = decode(grown, even_shares(grown))
+            found.append(WidthProof(o.members[0], o.before, encode(grown), columns))
+    return found
+
+
+def expected_drift(plan: Plan, model: Model, options: RunOptions) -> Expected:
+    """What the plan's operations round or estimate, for the tolerances."""
+    moments = {o.moments for o in plan.operations if isinstance(o, Insert) and o.moments}
+    rounding = any(isinstance(o, Rescale) for o in plan.operations) or bool(moments)
+    cast = plan.choices.dtype is not None and plan.choices.dtype not in set(model.dtypes.values())
+    same_batch = options.calibrate is not None and options.calibrate == options.probe.data
+    inserted = "none" if not moments else "measured" if same_batch else "estimated"
+    return Expected(rounding or cast, inserted, plan.choices.noise)  # type: ignore[arg-type]
+
+
+def verify(teacher: Model, student: Model, options: ProbeOptions | None = None) -> Verification:
+    """Probe two checkpoints, and judge whether the student computes what the teacher does."""
+    return Verification(
+        None, probe_models(teacher, student, options or ProbeOptions(), _drift_of(student))
+    )
+
+
+def _drift_of(student: Model) -> Expected:
+    """What the plan in a student's metadata lets drift; nothing where there is none."""
+    text = student.source.metadata.get(f"{METADATA}plan")
+    if text is None:
+        return Expected()
+    plan = from_json(text, f"the plan in {student.source.label}")
+    return expected_drift(plan, student, RunOptions())

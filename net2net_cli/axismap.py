@@ -1,0 +1,172 @@
+"""The expansions of widths, composed to the map of one whole axis of one tensor.
+
+Kronecker products for factors, block diagonals for parts laid end to end, identities for numbers.
+An axis map says for each new position which old one it copies, or what it holds instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from net2net_cli.axes import Axis, Number, Product, Sum, Width, size_of
+from net2net_cli.expansion import NEW, Expansion
+from net2net_cli.notation import Role
+
+
+class Code(IntEnum):
+    """What a position holds. An entry of a tensor is what the largest code of its axes says."""
+
+    COPY = 0
+    ANYTHING = 1
+    """A reader's column whose feature is always zero: freshly initialised."""
+    BLANK = 2
+    """A reader's column for a new feature: zero."""
+    MEAN = 3
+    """A writer's row that is the mean of the old rows."""
+    ZERO = 4
+    """A writer's row that gives zeros."""
+    FRESH = 5
+    """A writer's row for a fresh unit: freshly initialised."""
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """One axis: ``index[j]`` is the old position that new position j copies (0 where it copies
+    none) and ``code[j]`` what it holds.
+
+    Positions with equal ``group`` share one old weight among them (readers only); ``repeats``
+    marks writers' copies after the first; ``means`` holds the old positions of MEAN ones.
+    """
+
+    before: int
+    index: tuple[int, ...]
+    code: tuple[int, ...]
+    group: tuple[int, ...]
+    repeats: tuple[bool, ...]
+    means: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def after(self) -> int:
+        """The new size."""
+        return len(self.index)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether nothing changes along this axis."""
+        return self.before == self.after
+
+    @property
+    def shares(self) -> bool:
+        """Whether any old weight is shared among copies."""
+        copies = [g for g, c in zip(self.group, self.code, strict=True) if c == Code.COPY]
+        return len(set(copies)) != len(copies)
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """Makes axis maps: the expansion of each width, and every width's old size."""
+
+    expansions: Mapping[Width, Expansion]
+    sizes: Mapping[Width, int]
+    settled: bool = False
+
+    def axis(self, axis: Axis, role: Role) -> AxisMap:
+        """The map of an axis in that role."""
+        match axis:
+            case Number(size):
+                return _identity(size)
+            case Width():
+                expansion = self.expansions.get(axis)
+                if expansion is None:
+                    return _identity(self.sizes[axis])
+                return _of_width(expansion, role, self.settled)
+            case Product(factors):
+                return product_map([self.axis(f, role) for f in factors])
+            case Sum(terms):
+                return _sum([self.axis(t, role) for t in terms])
+
+    def old_size(self, axis: Axis) -> int:
+        """The axis' size in the source."""
+        return size_of(axis, dict(self.sizes))
+
+
+def _identity(size: int) -> AxisMap:
+    positions = tuple(range(size))
+    return AxisMap(size, positions, (int(Code.COPY),) * size, positions, (False,) * size)
+
+
+def _of_width(expansion: Expansion, role: Role, settled: bool) -> AxisMap:
+    code = _new_code(expansion.kind, role, settled)
+    count, before = expansion.after, expansion.before
+    index = tuple(max(n, 0) for n in expansion.index)
+    codes = tuple(int(Code.COPY) if n != NEW else int(code) for n in expansion.index)
+    new = [n == NEW for n in expansion.index]
+    if role == "write":
+        group = tuple(range(count))
+    else:
+        group = tuple(count + j if new[j] else index[j] for j in range(count))
+    repeats = tuple(role == "write" and j >= before and not new[j] for j in range(count))
+    everything = tuple(range(before))
+    means = {j: everything for j in range(count) if codes[j] == Code.MEAN}
+    return AxisMap(before, index, codes, group, repeats, means)
+
+
+def _new_code(kind: str, role: Role, settled: bool) -> Code:
+    if role == "write":
+        return {"mean": Code.MEAN, "zero": Code.ZERO}.get(kind, Code.FRESH)
+    if kind == "zero" or (kind == "mean" and settled):
+        return Code.ANYTHING
+    return Code.BLANK
+
+
+def product_map(maps: list[AxisMap]) -> AxisMap:
+    """The map of factors, outermost first."""
+    found = maps[0]
+    for inner in maps[1:]:
+        found = _pair(found, inner)
+    return found
+
+
+def _pair(outer: AxisMap, inner: AxisMap) -> AxisMap:
+    if outer.trivial and inner.trivial and not (outer.shares or inner.shares):
+        return _identity(outer.before * inner.before)
+    span = 1 + max(inner.group, default=0)
+    pairs = [(a, b) for a in range(outer.after) for b in range(inner.after)]
+    code = tuple(max(outer.code[a], inner.code[b]) for a, b in pairs)
+    means = {}
+    for j, (a, b) in enumerate(pairs):
+        if code[j] == Code.MEAN:
+            rows = outer.means.get(a, (outer.index[a],))
+            columns = inner.means.get(b, (inner.index[b],))
+            means[j] = tuple(r * inner.before + c for r in rows for c in columns)
+    return AxisMap(
+        outer.before * inner.before,
+        tuple(outer.index[a] * inner.before + inner.index[b] for a, b in pairs),
+        code,
+        tuple(outer.group[a] * span + inner.group[b] for a, b in pairs),
+        tuple(outer.repeats[a] or inner.repeats[b] for a, b in pairs),
+        means,
+    )
+
+
+def _sum(maps: list[AxisMap]) -> AxisMap:
+    index: list[int] = []
+    code: list[int] = []
+    group: list[int] = []
+    repeats: list[bool] = []
+    means: dict[int, tuple[int, ...]] = {}
+    before = groups = 0
+    for part in maps:
+        means.update(
+            {len(index) + j: tuple(before + i for i in rows) for j, rows in part.means.items()}
+        )
+        index += [before + i for i in part.index]
+        code += part.code
+        group += [groups + g for g in part.group]
+        repeats += part.repeats
+        before += part.before
+        groups = 1 + max(group, default=0)
+    old = tuple(min(i, max(before - 1, 0)) for i in index)
+    return AxisMap(before, old, tuple(code), tuple(group), tuple(repeats), means)

@@ -1,0 +1,107 @@
+"""What grow, widen, deepen and apply share: carry a plan out, and say what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from net2net_cli.cli.files import check_report, write_report
+from net2net_cli.cli.options import Checking, Common, Growth, Probing, Writing
+from net2net_cli.cli.parts import checkpoint_part, remarks, student_part
+from net2net_cli.cli.paths import STREAM, check_streams, output_of
+from net2net_cli.errors import OutputError
+from net2net_cli.report import Outcome
+
+if TYPE_CHECKING:
+    from net2net_cli.api import Choices, Model, Plan, ProbeOptions, RunOptions
+    from net2net_cli.console import Step
+
+
+def choices_of(growth: Growth, dtype: str | None = None) -> Choices:
+    """How to grow, as the api takes it."""
+    from net2net_cli import api
+
+    return api.Choices(growth.expansion, growth.split, growth.seed, growth.noise, dtype)
+
+
+def probe_options(probing: Probing, device: str, seed: int = 0) -> ProbeOptions:
+    """How to compare, as the api takes it."""
+    from net2net_cli import api
+
+    return api.ProbeOptions(probing.probes, probing.probe_data, seed, probing.tolerance, device)
+
+
+def run_options(
+    writing: Writing, checking: Checking, calibrate: Path | None, step: Step | None = None
+) -> RunOptions:
+    """How to write and verify, as the api takes it."""
+    from net2net_cli import api
+
+    return api.RunOptions(
+        overwrite=writing.overwrite,
+        device=writing.device,
+        calibrate=calibrate,
+        verify=not checking.no_verify,
+        probe=probe_options(checking, writing.device),
+        progress=step,
+    )
+
+
+def choose_output(
+    model: Model, writing: Writing, common: Common, ending: str, spec: Path | None = None
+) -> str:
+    """The output's name; refuses what cannot be written before any work starts."""
+    from net2net_cli.io.target import check_output
+
+    output = output_of(writing.output, spec, model.source.path, ending)
+    check_streams(output, common.form)
+    if not writing.dry_run:
+        check_output(output, model.source.files, overwrite=writing.overwrite)
+        check_report(writing.report, overwrite=writing.overwrite, sources=model.source.files)
+    return output
+
+
+def carry_out(
+    command: str,
+    plan: Plan,
+    model: Model,
+    output: str,
+    writing: Writing,
+    checking: Checking,
+    common: Common,
+    calibrate: Path | None,
+) -> Outcome:
+    """Apply the plan and verify the student, or with ``--dry-run`` show the plan alone."""
+    from net2net_cli import api
+    from net2net_cli.console import progress
+
+    notes = remarks(model.notes, plan.notes)
+    if writing.dry_run:
+        return Outcome(command, 0, notes, checkpoint_part(model), plan=plan)
+    _check_size(plan, writing.max_shard_size)
+    with progress(common.screen()) as step:
+        options = run_options(writing, checking, calibrate, step)
+        grown = api.apply_plan(plan, model, output, options)
+    outcome = Outcome(
+        command,
+        0,
+        notes,
+        checkpoint_part(model, grown.teacher_digest),
+        student_part(grown),
+        plan=plan,
+        verification=grown.verification,
+        seconds=grown.seconds,
+        text_to="stderr" if output == STREAM else "stdout",
+    )
+    write_report(outcome, writing.report, overwrite=writing.overwrite)
+    return outcome
+
+
+def _check_size(plan: Plan, limit: int | None) -> None:
+    """A student is one file so far: a limit that it keeps is kept, another is refused."""
+    if limit is not None and plan.after.nbytes > limit:
+        raise OutputError(
+            f"the student has {plan.after.nbytes} bytes, more than one shard of {limit} holds,"
+            " and layer specs are written as one file",
+            hint="leave --max-shard-size out, or make it larger",
+        )

@@ -1,0 +1,46 @@
+"""``net2net grow``: plan, apply, verify."""
+
+from __future__ import annotations
+
+from net2net_cli.cli.options import (
+    Checking,
+    Common,
+    ExpectTeacher,
+    Growth,
+    OptionalCheckpoint,
+    SourceSpec,
+    Target,
+    Writing,
+)
+from net2net_cli.report import Outcome
+
+
+def grow(
+    target: Target,
+    growth: Growth,
+    writing: Writing,
+    checking: Checking,
+    common: Common,
+    checkpoint: OptionalCheckpoint = None,
+    source_spec: SourceSpec = None,
+    expect_teacher: ExpectTeacher = None,
+) -> Outcome:
+    """Grow a checkpoint into a bigger network: plan, apply, verify."""
+    from net2net_cli import api
+    from net2net_cli.cli.carry_out import carry_out, choices_of, choose_output
+    from net2net_cli.cli.paths import checkpoint_of
+    from net2net_cli.cli.values import parse_settings
+
+    model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
+    if expect_teacher is not None:
+        api.expect_teacher(model, expect_teacher)
+    output = choose_output(model, writing, common, "grown", target.spec)
+    settings = parse_settings(target.settings or [])
+    plan = api.make_plan(
+        model,
+        target.spec,
+        settings,
+        choices_of(growth, writing.dtype),
+        calibrated=growth.calibrate is not None,
+    )
+    return carry_out("grow", plan, model, output, writing, checking, common, growth.calibrate)

@@ -1,0 +1,20 @@
+"""``net2net inspect``: what a checkpoint holds, and what its widths may do."""
+
+from __future__ import annotations
+
+from net2net_cli.cli.options import Checkpoint, SourceSpec
+from net2net_cli.report import Outcome
+
+
+def inspect(checkpoint: Checkpoint, source_spec: SourceSpec = None) -> Outcome:
+    """Show layers, widths, parameters, dtype, size and provenance."""
+    from net2net_cli import api
+    from net2net_cli.cli.parts import checkpoint_part, remarks
+
+    model = api.open_model(checkpoint, source_spec)
+    return Outcome(
+        "inspect",
+        diagnostics=remarks(model.notes),
+        teacher=checkpoint_part(model),
+        inspected=model.layout,
+    )

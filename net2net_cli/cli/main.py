@@ -1,0 +1,86 @@
+"""Where the command line starts: every way that a run can end, and its exit code.
+
+``--version`` is answered before anything is imported; the commands import what they need when they
+are called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from net2net_cli import __version__
+
+if TYPE_CHECKING:
+    from net2net_cli.cli.options import Common
+
+CLOSED_PIPE = 141
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; the console script's entry."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        sys.stdout.write(f"net2net {__version__}\n")
+        return 0
+    from net2net_cli.cli.signals import ending_cleanly
+
+    try:
+        with ending_cleanly():
+            code = _attempt(arguments)
+            _flush()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BrokenPipeError:
+        code = CLOSED_PIPE
+    if code == CLOSED_PIPE:
+        _drop_output()
+    return code
+
+
+def _attempt(arguments: list[str]) -> int:
+    """Parse and carry out; whatever fails is told in the form that was asked for."""
+    from net2net_cli.cli.options import glance
+
+    try:
+        from net2net_cli.cli.app import app
+        from net2net_cli.report import show
+
+        found = app(arguments or ["--help"], prog_name="net2net", standalone_mode=False)
+        if not isinstance(found, tuple):  # help was asked for, or is all that can be offered
+            return 0 if arguments else 2
+        outcome, common = found
+        show(outcome, common.form, common.screen())
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        return _fail(error, arguments, glance(arguments))
+    return outcome.exit_code
+
+
+def _fail(error: Exception, arguments: Sequence[str], common: Common) -> int:
+    """Tell what went wrong; JSON, where asked for, comes with the lines on standard error."""
+    from net2net_cli.cli.failures import explain
+    from net2net_cli.report import Outcome, show
+
+    failure = explain(error)
+    if failure.defect or common.debug:
+        traceback.print_exception(error)
+    command = arguments[0] if arguments else ""
+    outcome = Outcome(command, failure.exit_code, (failure.diagnostic,))
+    show(outcome, common.form, common.screen())
+    return failure.exit_code
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _drop_output() -> None:
+    """Whoever read us is gone: what is left in the buffers must not raise at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,70 @@
+"""``net2net verify``: probes two checkpoints and compares what they compute."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+from net2net_cli.cli.options import (
+    CHECK,
+    WHAT,
+    Device,
+    Overwrite,
+    Probing,
+    ReportFile,
+    SourceSpec,
+)
+from net2net_cli.report import Outcome
+
+
+def verify(
+    teacher: Annotated[str, Argument(metavar="TEACHER", help="A checkpoint, or -.")],
+    student: Annotated[str, Argument(metavar="STUDENT", help="What should compute the same.")],
+    probing: Probing,
+    source_spec: SourceSpec = None,
+    spec: Annotated[
+        str | None,
+        Option(
+            "--spec",
+            metavar="FILE",
+            help="The student's own spec, if it is not found.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        Option(
+            "--seed",
+            metavar="N",
+            help="Seeds the probes.",
+            show_default=True,
+            rich_help_panel=CHECK,
+        ),
+    ] = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    report: ReportFile = None,
+) -> Outcome:
+    """Compare what two checkpoints compute, on the same inputs."""
+    from net2net_cli import api
+    from net2net_cli.cli.carry_out import probe_options
+    from net2net_cli.cli.files import check_report, write_report
+    from net2net_cli.cli.parts import checkpoint_part, remarks
+    from net2net_cli.report import from_error
+    from net2net_cli.verification import failure
+
+    check_report(report, overwrite=overwrite)
+    models = api.open_model(teacher, source_spec), api.open_model(student, spec)
+    found = api.verify(*models, probe_options(probing, device, seed))
+    failed = tuple(from_error(failure(judged)) for judged in found.probes if not judged.passed)
+    outcome = Outcome(
+        "verify",
+        0 if found.passed else 4,
+        (*remarks(models[0].notes, models[1].notes), *failed),
+        checkpoint_part(models[0]),
+        checkpoint_part(models[1]),
+        verification=found,
+    )
+    write_report(outcome, report, overwrite=overwrite)
+    return outcome

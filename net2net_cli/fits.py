@@ -1,0 +1,64 @@
+"""Whether a checkpoint is one of the network that its spec describes: names, shapes, dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from net2net_cli.errors import CheckpointError, closest
+from net2net_cli.io import TensorInfo
+from net2net_cli.layout import LaidTensor, Layout
+
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+def check_fit(layout: Layout, tensors: Mapping[str, TensorInfo], label: str) -> None:
+    """Compare a checkpoint's header with the layout of its spec.
+
+    Raises CheckpointError for a tensor that is missing, is in excess, or has another shape or a
+    dtype that cannot be grown. ``num_batches_tracked`` may be missing (files older than torch 0.4).
+    """
+    for name, laid in layout.tensors.items():
+        if name in tensors:
+            _check_one(laid, tensors[name], label)
+        elif laid.line.fill != "count":
+            raise _missing(name, laid.layer, tensors, label)
+    for alias, owner in layout.aliases.items():
+        if alias in tensors and owner in tensors and tensors[alias].shape != tensors[owner].shape:
+            raise CheckpointError(
+                f"`{alias}` and `{owner}` are shared in the spec, but differ in shape", where=label
+            )
+    known = {*layout.tensors, *layout.aliases}
+    extra = sorted(name for name in tensors if name not in known)
+    if extra:
+        more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
+        raise CheckpointError(
+            f"the checkpoint holds `{extra[0]}`{more}, which the spec has no layer for",
+            where=label,
+            hint=closest(extra[0], sorted(known)) or "is it the spec of another network?",
+        )
+
+
+def _missing(
+    name: str, layer: str, tensors: Mapping[str, TensorInfo], label: str
+) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint lacks `{name}`, which layer `{layer}` of the spec needs",
+        where=label,
+        hint=closest(name, sorted(tensors)) or "is it the spec of another network?",
+    )
+
+
+def _check_one(laid: LaidTensor, found: TensorInfo, label: str) -> None:
+    if found.shape != laid.shape:
+        raise CheckpointError(
+            f"`{laid.name}` has shape {list(found.shape)},"
+            f" but layer `{laid.layer}` of the spec needs {list(laid.shape)}",
+            where=label,
+            hint="correct the spec, or give the checkpoint that it describes",
+        )
+    if laid.line.fill != "count" and found.dtype not in FLOATS:
+        raise CheckpointError(
+            f"`{laid.name}` holds {found.dtype}, but growth needs floating weights",
+            where=label,
+            hint="convert (dequantise) the checkpoint to float32, bfloat16 or float16 first",
+        )

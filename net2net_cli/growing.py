@@ -1,0 +1,234 @@
+"""Targets made from a few words: one width wider, one layer deeper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from net2net_cli.axes import Axis, Sum, Width, size_of, widths
+from net2net_cli.errors import UnreachableError, UsageError, closest
+from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.layout import Layout
+from net2net_cli.planning import refusals
+from net2net_cli.spec import Document, Layer, Spec, Value, insert_after, with_args
+
+_OUTPUTS = ("out_channels", "out_features", "embedding_dim", "num_features", "num_channels")
+
+
+def widened(document: Document, layout: Layout, layer: str, to: int) -> Document:
+    """The document with the width of a layer's output at ``to``, and every argument that counts
+    the same width.
+
+    Raises UsageError (exit 2) for an unknown layer or a width that it has already;
+    UnreachableError (exit 3) where the width cannot change, or would shrink.
+    """
+    found = find_layer(layout.spec, layer)
+    axis = _output_axis(layout, found)
+    present = layout.size(axis)
+    if to == present:
+        raise UsageError(f"`{layer}` is {to} wide already", hint=f"give --to more than {present}")
+    if to < present:
+        raise UnreachableError(
+            f"`{layer}` shrinks from {present} to {to}", hint=f"give --to more than {present}"
+        )
+    return with_sizes(document, layout, {**layout.sizes, **_grown(layout, layer, axis, to)})
+
+
+def find_layer(spec: Spec, name: str) -> Layer:
+    """The layer of that name, or of that group (its last). Raises UsageError with near names."""
+    known = [layer.name for layer in spec.layers]
+    if name in known:
+        return spec.layer(name)
+    inside = [k for k in known if k.startswith(f"{name}.")]
+    if inside:
+        return spec.layer(inside[-1])
+    more = ", ..." if len(known) > 6 else ""
+    hint = closest(name, known) or f"there are {', '.join(known[:6])}{more}"
+    raise UsageError(f"there is no layer `{name}`", hint=hint)
+
+
+def _output_axis(layout: Layout, layer: Layer) -> Axis:
+    counted = layout.arguments.get(layer.name, {})
+    for name in _OUTPUTS:
+        if name in counted:
+            return counted[name][0]
+    axes = layout.values[layer.name].axes
+    return axes[-1] if LAYER_TYPES[layer.type].rule in ("features", "norm") else axes[0]
+
+
+def _grown(layout: Layout, layer: str, axis: Axis, to: int) -> Mapping[Width, int]:
+    """The one width of an axis whose growth makes it ``to``, innermost first."""
+    if isinstance(axis, Sum):
+        free = [w for w in dict.fromkeys(widths(axis)) if layout.bears(w)]
+        if len(free) != 1:
+            parts = ", ".join(f"`{_named(layout, w)}`" for w in free)
+            raise UsageError(
+                f"`{layer}` lays several widths end to end, and --to does not say which grows",
+                hint=f"name one of {parts}" if parts else None,
+            )
+    candidates = list(dict.fromkeys(reversed(list(widths(axis)))))
+    steps = []
+    for width in candidates:
+        found = _solved(layout, axis, width, to)
+        if found is None:
+            steps.append(_step(layout, axis, width))
+        elif layout.bears(width):
+            return {width: found}
+    if steps and any(layout.bears(w) for w in candidates):
+        raise UnreachableError(
+            f"`{layer}` cannot be {to} wide: its width is a multiple of {min(steps)}",
+            hint=f"use {to // min(steps) * min(steps) + min(steps)}",
+        )
+    why = refusals(layout, candidates[0], frozenset({"fresh"})) if candidates else "it is fixed"
+    raise UnreachableError(f"`{layer}` cannot grow: {why}")
+
+
+def _named(layout: Layout, width: Width) -> str:
+    members = layout.members(width)
+    return members[0] if members else width.name
+
+
+def _step(layout: Layout, axis: Axis, width: Width) -> int:
+    sizes = dict(layout.sizes)
+    return size_of(axis, {**sizes, width: 1}) - size_of(axis, {**sizes, width: 0})
+
+
+def _solved(layout: Layout, axis: Axis, width: Width, to: int) -> int | None:
+    base = size_of(axis, {**dict(layout.sizes), width: 0})
+    found, over = divmod(to - base, _step(layout, axis, width))
+    return None if over or found <= layout.sizes[width] else found
+
+
+def with_sizes(document: Document, layout: Layout, sizes: Mapping[Width, int]) -> Document:
+    """The document with every argument that counts a width at its new size."""
+    changes: dict[str, dict[str, Value]] = {}
+    for name, counted in layout.arguments.items():
+        layer = layout.spec.layer(name)
+        for argument, axes in counted.items():
+            before = layer.args.get(argument)
+            if before is None:
+                continue
+            after = tuple(size_of(axis, dict(sizes)) for axis in axes)
+            value: Value = after if isinstance(before, tuple) else after[0]
+            if value != before:
+                changes.setdefault(name, {})[argument] = value
+    return with_args(document, changes)
+
+
+@dataclass(frozen=True)
+class Deepening:
+    """One way to insert a copy of a layer: where, what, and its target."""
+
+    after: str
+    layers: tuple[str, ...]
+    document: Document
+
+
+def deepenings(
+    document: Document, layout: Layout, after: str, name: str | None, count: int
+) -> Iterator[Deepening]:
+    """Ways to insert ``count`` copies of the unit that a layer belongs to, the best first.
+
+    A unit is a Linear or convolution with the norms and activations right behind it. It goes to
+    the end of the unit or, where its activation would not be an identity there, inside.
+    """
+    start = find_layer(layout.spec, after)
+    core = _core(layout.spec, start)
+    unit = _unit(layout.spec, core)
+    stem = name or f"{core.name}_deeper"
+    places = [start.name] if start.name != core.name else [x.name for x in reversed(unit)]
+    if start.name != core.name:
+        places += [x.name for x in reversed(unit) if x.name != start.name]
+    for place in places:
+        entries: dict[str, Mapping[str, object]] = {}
+        for turn in range(count):
+            own = stem if count == 1 else f"{stem}{turn + 1}"
+            entries.update(_copies(layout, unit, place, own))
+        yield Deepening(place, tuple(entries), insert_after(document, place, entries))
+
+
+def _readers(spec: Spec, name: str) -> list[Layer]:
+    return [layer for layer in spec.layers if name in layer.inputs]
+
+
+def _follows(layer: Layer) -> bool:
+    kind = LAYER_TYPES[layer.type]
+    activation = kind.rule == "pointwise" and "Dropout" not in kind.name
+    return activation or layer.type == "PReLU" or layer.type.startswith("BatchNorm")
+
+
+def _core(spec: Spec, layer: Layer) -> Layer:
+    """The Linear or convolution whose unit a layer belongs to."""
+    at = layer
+    known = {la.name for la in spec.layers}
+    while _follows(at) and at.inputs[0] in known:
+        at = spec.layer(at.inputs[0])
+    if at.type != "Linear" and not at.type.startswith("Conv"):
+        raise UsageError(
+            f"`{layer.name}` ({layer.type}) is not part of a Linear or convolution that could be"
+            " copied",
+            hint="name one, or write the new layers into a spec with `extends: source`",
+        )
+    return at
+
+
+def _unit(spec: Spec, core: Layer) -> list[Layer]:
+    found = [core]
+    while len(readers := _readers(spec, found[-1].name)) == 1 and _follows(readers[0]):
+        found.append(readers[0])
+    return found
+
+
+def _copies(
+    layout: Layout, unit: list[Layer], place: str, stem: str
+) -> dict[str, Mapping[str, object]]:
+    found: dict[str, Mapping[str, object]] = {}
+    for layer in unit:
+        own = stem if layer is unit[0] else f"{stem}_{_short(layer)}"
+        found[own] = {"type": layer.type, **_arguments(layout, layer, place)}
+    return found
+
+
+def _short(layer: Layer) -> str:
+    return "bn" if layer.type.startswith("BatchNorm") else layer.type.lower()
+
+
+def _arguments(layout: Layout, layer: Layer, place: str) -> dict[str, object]:
+    """A copy's arguments: those that differ from the default, at the sizes of its new place."""
+    kind, channels = LAYER_TYPES[layer.type], layout.values[place].axes
+    given: dict[str, object] = {
+        arg.name: layer.args[arg.name]
+        for arg in kind.args
+        if arg.need != "inferred"
+        and arg.name in layer.args
+        and _plain(layer.args[arg.name]) != arg.default
+    }
+    if layer.type == "Linear":
+        return {**given, "out_features": layout.size(channels[-1])}
+    if layer.type == "PReLU" and given.get("num_parameters"):
+        return {**given, "num_parameters": layout.size(channels[0])}
+    if kind.spatial not in ("conv", "transposed"):
+        return given
+    return {**given, **_same_size(layer, layout.size(channels[0]))}
+
+
+def _same_size(layer: Layer, channels: int) -> dict[str, object]:
+    """What makes a copied convolution keep channels and size."""
+    groups, kernel, dilation = layer.args["groups"], layer.args["kernel_size"], layer.args["dilation"]
+    assert isinstance(groups, int) and isinstance(kernel, tuple) and isinstance(dilation, tuple)
+    depthwise = groups > 1 and groups == layer.args.get("out_channels")
+    kept = channels if depthwise else groups if channels % groups == 0 else 1
+    reach = [int(str(d)) * (int(str(k)) - 1) for k, d in zip(kernel, dilation, strict=True)]
+    found: dict[str, object] = {"out_channels": channels, "groups": kept, "stride": 1}
+    if LAYER_TYPES[layer.type].spatial == "transposed":
+        return {**found, "padding": [r // 2 for r in reach], "output_padding": 0}
+    odd = all(r % 2 == 0 for r in reach)
+    return {**found, "padding": [r // 2 for r in reach] if odd else "same"}
+
+
+def _plain(value: Value) -> Value:
+    """A size with equal entries as the one number that a default is."""
+    same = isinstance(value, tuple) and len(set(value)) == 1
+    return value[0] if same and isinstance(value, tuple) else value
+
+

@@ -1,0 +1,40 @@
+"""A safetensors file as a source: its header parsed, its data mapped into memory, never copied."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import suppress
+from pathlib import Path
+
+from net2net_cli.errors import CheckpointError
+from net2net_cli.io.checkpoint import Source
+from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.header import read_header
+
+
+class SafetensorsSource(Source):
+    """One safetensors file; its tensors share memory with the file's mapping."""
+
+    def __init__(self, file: Path, label: str, path: Path | None) -> None:
+        """Opens ``file``; errors call it ``label``. ``path`` is None where it will not last."""
+        self.label = label
+        self.path = path
+        self.files = () if path is None else (path,)
+        with reported(CheckpointError, "read", label), file.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            header = read_header(stream, size, shown(label))
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self.tensors = header.tensors
+        self.metadata = header.metadata
+        self._spans = header.spans
+
+    def raw(self, name: str) -> memoryview:
+        """The tensor's bytes, in the mapping."""
+        first, end = self._spans[name]
+        return memoryview(self._map)[first:end]
+
+    def close(self) -> None:
+        """Unmaps the file, now or with the last tensor that was taken."""
+        with suppress(BufferError):  # taken tensors hold the mapping, and free it with them
+            self._map.close()

@@ -1,0 +1,106 @@
+"""Opening a checkpoint, whatever it is: by its name and its content."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from net2net_cli.errors import CheckpointError, closest
+from net2net_cli.io.checkpoint import Source
+from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.folder import FolderSource
+from net2net_cli.io.safetensors import SafetensorsSource
+from net2net_cli.io.spool import spooled
+from net2net_cli.io.tensors import TensorInfo
+from net2net_cli.io.torch_file import ENDINGS as TORCH_ENDINGS
+from net2net_cli.io.torch_file import TorchSource
+
+__all__ = ["Source", "TensorInfo", "open_source"]
+
+ENDINGS = ("", ".safetensors", *TORCH_ENDINGS)
+"""What may be left out of a checkpoint's name, in the order tried."""
+
+
+def open_source(text: str | Path) -> Source:
+    """Opens a checkpoint: a file, a folder, or ``-`` for standard input.
+
+    ``ckpt`` also finds ``ckpt.safetensors``, ``ckpt.pt``, ``ckpt.pth`` and ``ckpt.bin``. The kind
+    of file is told by its content. CheckpointError where it is missing, damaged or not understood.
+    """
+    label = str(text)
+    if label == "-":
+        return _open_stream(_standard_input(), "standard input")
+    path = find_checkpoint(label)
+    with reported(CheckpointError, "read", label):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return FolderSource(path, str(path))
+        if stat.S_ISFIFO(mode):
+            with path.open("rb") as stream:
+                return _open_stream(stream, str(path))
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"`{shown(label)}` is neither a file nor a folder")
+    return _open_file(path, str(path), path)
+
+
+def find_checkpoint(name: str) -> Path:
+    """The path that a name stands for; CheckpointError offers the nearest names."""
+    if not name or "\0" in name:
+        raise CheckpointError(f"`{shown(name)}` cannot be the name of a checkpoint")
+    for ending in ENDINGS:
+        path = Path(name + ending)
+        with reported(CheckpointError, "read", name):
+            if path.exists():
+                return path
+    path = Path(name)
+    if os.path.lexists(path):
+        raise CheckpointError(f"`{shown(name)}` is a link to a file that does not exist")
+    if not path.parent.is_dir():
+        raise CheckpointError(f"no checkpoint `{shown(name)}`: its folder does not exist")
+    with reported(CheckpointError, "read", path.parent):
+        names = sorted(entry.name for entry in os.scandir(path.parent))
+    near = [shown(n) for n in names if not n.startswith(".")]
+    raise CheckpointError(f"no checkpoint `{shown(name)}`", hint=closest(path.name, near) or None)
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise CheckpointError(
+            "`-` reads the checkpoint from standard input, which is a terminal",
+            hint="pipe a checkpoint into the command, or name a file",
+        )
+    return sys.stdin.buffer
+
+
+def _open_stream(stream: BinaryIO, label: str) -> Source:
+    # The spooled file may go at once: what was opened from it keeps its data alive.
+    with spooled(stream, label) as file:
+        return _open_file(file, label, None)
+
+
+def _open_file(file: Path, label: str, path: Path | None) -> Source:
+    with reported(CheckpointError, "read", label), file.open("rb") as stream:
+        head = stream.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            "a Git LFS pointer, not the checkpoint itself",
+            where=shown(label),
+            hint="fetch it with `git lfs pull`",
+        )
+    if _is_torch(head, path.suffix if path else ""):
+        if not head:
+            raise CheckpointError("the file is empty", where=shown(label))
+        return TorchSource(file, label, path)
+    return SafetensorsSource(file, label, path)
+
+
+def _is_torch(head: bytes, ending: str) -> bool:
+    """By content; the name's ending decides only where the content says nothing."""
+    if head[8:9] == b"{":  # a safetensors header; its length before it may be any bytes
+        return False
+    pickled: Sequence[bytes] = [b"\x80" + bytes([protocol]) for protocol in range(2, 6)]
+    return head.startswith((b"PK\x03\x04", *pickled)) or ending in TORCH_ENDINGS

@@ -1,0 +1,110 @@
+"""Where an output goes, and every reason not to write it there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from net2net_cli.errors import OutputError, closest
+from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.folder import INDEX, SINGLE
+from net2net_cli.io.temporary import exists_error
+from net2net_cli.io.torch_file import ENDINGS as TORCH_ENDINGS
+
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+@dataclass(frozen=True)
+class Target:
+    """An output that may be written.
+
+    ``shown`` is the file as the user would name it (None: standard output), ``file`` the same with
+    links resolved, ``folder`` the folder to make first, where it is missing.
+    """
+
+    shown: Path | None
+    file: Path | None
+    folder: Path | None
+    format: Literal["safetensors", "torch"]
+
+
+def check_output(output: str, sources: Sequence[Path] = (), *, overwrite: bool = False) -> Target:
+    """Where the output goes: a file, a folder (``OUT/model.safetensors``) or ``-``.
+
+    OutputError where it exists and ``overwrite`` is false, is one of ``sources`` (files or
+    folders), has no folder to lie in, is no plain file, or is a terminal. Touches nothing.
+    """
+    if output == "-":
+        if sys.stdout is not None and sys.stdout.isatty():
+            raise OutputError(
+                "a checkpoint cannot be written to a terminal",
+                hint="redirect standard output, or name a file with -o",
+            )
+        return Target(None, None, None, "safetensors")
+    if not output or "\0" in output:
+        raise OutputError(f"`{shown(output)}` cannot be the name of an output")
+    with reported(OutputError, "write", output):
+        if output.endswith(os.sep) or Path(output).is_dir():
+            return _folder_target(output, sources, overwrite=overwrite)
+        path = Path(output)
+        file = Path(os.path.realpath(path))
+        _check_parent(file.parent, path)
+        _check_file(file, path, sources, overwrite=overwrite)
+    return Target(path, file, None, "torch" if path.suffix in TORCH_ENDINGS else "safetensors")
+
+
+def _folder_target(output: str, sources: Sequence[Path], *, overwrite: bool) -> Target:
+    folder = Path(output)
+    path = folder / SINGLE
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise OutputError(f"`{shown(folder)}` is not a folder")
+        _check_parent(folder.parent, folder)
+        return Target(path, Path(os.path.realpath(path)), folder, "safetensors")
+    if (folder / INDEX).exists():
+        raise OutputError(
+            f"the folder `{shown(folder)}` holds a checkpoint in shards ({INDEX})",
+            hint="choose another folder, or remove them first",
+        )
+    file = Path(os.path.realpath(path))
+    _check_parent(file.parent, path)
+    _check_file(file, path, sources, overwrite=overwrite)
+    return Target(path, file, None, "safetensors")
+
+
+def _check_parent(folder: Path, path: Path) -> None:
+    if folder.is_dir():
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+            raise OutputError(f"cannot write `{shown(path)}`: its folder is not writable")
+        return
+    if os.path.lexists(folder):
+        raise OutputError(f"cannot write `{shown(path)}`: `{shown(folder)}` is not a folder")
+    hint = ""
+    if folder.parent.is_dir():
+        folders = [e.name for e in os.scandir(folder.parent) if e.is_dir()]
+        hint = closest(folder.name, [shown(name) for name in folders])
+    raise OutputError(
+        f"cannot write `{shown(path)}`: its folder does not exist",
+        hint=hint or f"make it first: mkdir -p {shown(path.parent)}",
+    )
+
+
+def _check_file(file: Path, path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+    if not file.exists():
+        return
+    read = [f for s in sources for f in (s.glob("*.safetensors") if s.is_dir() else [s])]
+    if any(source.exists() and source.samefile(file) for source in read):
+        raise OutputError(
+            f"`{shown(path)}` is the checkpoint that is read", hint="choose another name"
+        )
+    if not file.is_file():
+        raise OutputError(
+            f"`{shown(path)}` is no plain file",
+            hint="`-o -` writes to standard output, which may go anywhere",
+        )
+    if not overwrite:
+        raise exists_error(path)

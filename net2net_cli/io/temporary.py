@@ -1,0 +1,115 @@
+"""Temporary files that do not outlive a run, and how one becomes the output.
+
+A temporary file lies beside the output, as ``.NAME.net2net-PID-RANDOM.tmp``. Its run holds a lock
+on it and removes it however the run ends; one that a killed run left behind is removed by the next
+run that writes the same output.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from net2net_cli.errors import Net2NetError, OutputError
+from net2net_cli.io.failures import reported, shown
+
+_LONGEST_NAME = 255 - len("..net2net-999999999-12345678.tmp")  # bytes; file systems allow 255
+
+
+@contextmanager
+def temporary(
+    beside: Path, kind: type[Net2NetError] = OutputError, mode: int = 0o666
+) -> Iterator[tuple[Path, int]]:
+    """A new file beside that path, and its descriptor; removed at the end unless renamed."""
+    stale_temporaries(beside)
+    path = beside.parent / f"{_prefix(beside)}{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with reported(kind, "write", path):
+        descriptor = os.open(path, flags, mode)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path, descriptor
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def stale_temporaries(output: Path) -> list[Path]:
+    """Removes what dead runs left beside that output; gives what it removed."""
+    pattern = re.compile(re.escape(_prefix(output)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
+    removed = []
+    with suppress(OSError):
+        for entry in os.scandir(output.parent):
+            found = pattern.fullmatch(entry.name)
+            if found and entry.is_file(follow_symlinks=False) and not _alive(int(found[1])):
+                with suppress(OSError):
+                    _remove_unlocked(Path(entry.path))
+                    removed.append(Path(entry.path))
+    return removed
+
+
+def publish(temp: Path, output: Path, *, overwrite: bool) -> None:
+    """Gives the finished file its name, at once and for good."""
+    with reported(OutputError, "write", output):
+        if overwrite:
+            temp.replace(output)
+        else:
+            _publish_new(temp, output)
+        _sync_folder(output.parent)
+
+
+def exists_error(output: Path | str) -> OutputError:
+    """The refusal to write over something."""
+    return OutputError(f"`{shown(output)}` exists", hint="choose another name, or add --overwrite")
+
+
+def _publish_new(temp: Path, output: Path) -> None:
+    # A link never replaces what another program put there meanwhile; a rename would.
+    try:
+        os.link(temp, output)
+    except FileExistsError as error:
+        raise exists_error(output) from error
+    except OSError:  # a file system without links
+        if os.path.lexists(output):
+            raise exists_error(output) from None
+        temp.rename(output)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # some file systems cannot, and need not
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prefix(output: Path) -> str:
+    name = os.fsencode(output.name)[:_LONGEST_NAME]
+    return f".{os.fsdecode(name)}.net2net-"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_unlocked(path: Path) -> None:
+    # The lock tells a run in another container, whose processes are not seen from here.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)

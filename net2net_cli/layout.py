@@ -1,0 +1,139 @@
+"""The layout: every tensor of a network, and for each of its axes the widths and their role.
+
+Made from a spec by ``laying``, which walks its layers and unifies the axes that must hold the same
+features. Everything below the layout knows layouts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from net2net_cli.axes import Axis, Width, size_of, widths
+from net2net_cli.errors import Place
+from net2net_cli.layers.table import TensorLine
+from net2net_cli.notation import Role
+from net2net_cli.spec.model import Layer, Spec, Value
+
+EACH = frozenset({"duplicate", "even", "fresh"})
+"""What anything bears that acts on each channel alone."""
+
+ZERO = frozenset({"zero"})
+MEAN = frozenset({"mean"})
+ALL = EACH | ZERO | MEAN
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a tensor's axis. ``write``: multiplied by E; ``read``: summed over, by D."""
+
+    axis: Axis
+    role: Role
+
+
+@dataclass(frozen=True)
+class LaidTensor:
+    """A tensor: each of its axes is a product of factors, outermost first.
+
+    ``settled`` says that the channels it reads have passed a norm that makes new channels 0
+    under the mean expansion, so that its new columns may hold anything.
+    """
+
+    name: str
+    layer: str
+    line: TensorLine
+    axes: tuple[tuple[Factor, ...], ...]
+    shape: tuple[int, ...]
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a layer bears on an axis, and why no more.
+
+    ``joint``: the layer takes statistics over the whole axis, so that its parts must all grow by
+    the same whole factor.
+    """
+
+    axis: Axis
+    bears: frozenset[str]
+    layer: str
+    reason: str
+    joint: bool = False
+
+
+@dataclass(frozen=True)
+class Data:
+    """What flows along an edge: its axes without the batch; ``settled`` as in LaidTensor."""
+
+    axes: tuple[Axis, ...]
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A network's tensors, values and widths.
+
+    ``arguments`` holds, for each layer, the axis that an argument counts (``out_channels``);
+    ``aliases`` maps the names of shared tensors to the tensor that they are.
+    """
+
+    spec: Spec
+    tensors: Mapping[str, LaidTensor]
+    aliases: Mapping[str, str]
+    values: Mapping[str, Data]
+    arguments: Mapping[str, Mapping[str, tuple[Axis, ...]]]
+    demands: tuple[Demand, ...]
+    sizes: Mapping[Width, int]
+
+    def size(self, axis: Axis) -> int:
+        """The number of features of an axis."""
+        return size_of(axis, dict(self.sizes))
+
+    def members(self, width: Width) -> tuple[str, ...]:
+        """The layers with a tensor that has this width, in the network's order."""
+        names = {t.layer for t in self.tensors.values() if width in tensor_widths(t)}
+        return tuple(layer.name for layer in self.spec.layers if layer.name in names)
+
+    def limits(self, width: Width) -> tuple[Demand, ...]:
+        """The demands that touch a width."""
+        return tuple(d for d in self.demands if width in set(widths(d.axis)))
+
+    def bears(self, width: Width) -> frozenset[str]:
+        """The expansions that everything along a width bears."""
+        found = ALL
+        for demand in self.limits(width):
+            found &= demand.bears if demand.axis == width else demand.bears - MEAN
+        return found
+
+    def free(self) -> tuple[Width, ...]:
+        """The widths that can grow, in the network's order."""
+        seen: dict[Width, None] = {}
+        for tensor in self.tensors.values():
+            seen.update(dict.fromkeys(tensor_widths(tensor)))
+        return tuple(w for w in seen if self.bears(w))
+
+
+def tensor_widths(tensor: LaidTensor) -> Iterator[Width]:
+    """Every width on a tensor's axes."""
+    for factors in tensor.axes:
+        for factor in factors:
+            yield from widths(factor.axis)
+
+
+def shape_of(axes: tuple[tuple[Factor, ...], ...], sizes: Mapping[Width, int]) -> tuple[int, ...]:
+    """A tensor's shape, given the size of every width."""
+    return tuple(prod(size_of(f.axis, dict(sizes)) for f in factors) for factors in axes)
+
+
+def place_of(layer: Layer, argument: str = "") -> Place | None:
+    """Where an argument (or else the layer) was written."""
+    return layer.arg_places.get(argument, layer.place)
+
+
+def integer(value: Value) -> int:
+    """An argument that the spec has checked to be a whole number."""
+    assert isinstance(value, int)
+    return value

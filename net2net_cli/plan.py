@@ -1,0 +1,181 @@
+"""A plan: the operations that turn a checkpoint into a bigger one, as plain data.
+
+A plan holds both specs, the choices (which expansion each width takes, split, seed) and what the
+checkpoint was. It can be printed, saved as JSON, reviewed and applied later; recipes follow from
+it and from nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from net2net_cli.errors import PlanError
+
+T = TypeVar("T")
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Widen:
+    """One width grows; ``members`` are the layers with a tensor that has it."""
+
+    width: str
+    members: tuple[str, ...]
+    before: int
+    after: int
+    expansion: str
+    split: str | None
+    how: str
+
+
+@dataclass(frozen=True)
+class Insert:
+    """One layer is added. ``as_what`` is ``identity``, ``zero`` or ``free``; ``value`` is the
+    teacher's value that passes through it; ``moments`` says where a BatchNorm's statistics come
+    from: ``calibration``, ``closed form`` or ``probes``."""
+
+    layer: str
+    type: str
+    as_what: str
+    value: str | None
+    how: str
+    moments: str | None = None
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """A norm's eps follows its width, so that the old channels are normalised as before."""
+
+    layer: str
+    argument: str
+    before: float
+    after: float
+    how: str
+
+
+Operation = Widen | Insert | Rescale
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chose: all that recipes depend on beside specs and checkpoint."""
+
+    expansion: str = "auto"
+    split: str = "whole"
+    seed: int = 0
+    noise: float = 0.0
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The checkpoint that a plan was made for. ``digest`` is None where only its header was read."""
+
+    label: str
+    header_digest: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Parameters (running statistics not counted) and bytes of all tensors."""
+
+    parameters: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that ``apply`` needs beside the checkpoint."""
+
+    teacher: Teacher
+    source: str
+    target: str
+    student: str
+    choices: Choices
+    operations: tuple[Operation, ...]
+    before: Totals
+    after: Totals
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def changes(self) -> bool:
+        """Whether the plan does anything."""
+        return bool(self.operations)
+
+
+_KINDS: Mapping[str, type[Operation]] = {"widen": Widen, "insert": Insert, "rescale": Rescale}
+
+
+def kind_of(operation: Operation) -> str:
+    """The operation's name in JSON."""
+    return next(name for name, kind in _KINDS.items() if isinstance(operation, kind))
+
+
+def to_data(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON's own types."""
+    found = asdict(plan)
+    found["operations"] = [{"kind": kind_of(o), **asdict(o)} for o in plan.operations]
+    return {"format_version": FORMAT_VERSION, "changes": plan.changes, **found}
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as a JSON document, keys sorted."""
+    return json.dumps(to_data(plan), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str, label: str) -> Plan:
+    """Read a saved plan; unknown keys are ignored. Raises PlanError where it is none of ours."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"the plan is no JSON: {error}", where=label) from None
+    if not isinstance(data, dict) or "operations" not in data:
+        raise PlanError(
+            "this JSON document is no plan", where=label, hint="save one with `net2net plan -o`"
+        )
+    if data.get("format_version") != FORMAT_VERSION:
+        raise PlanError(
+            f"the plan has format {data.get('format_version')}, and this version reads"
+            f" {FORMAT_VERSION}",
+            where=label,
+        )
+    try:
+        return _plan(data)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise PlanError(
+            f"the plan lacks or misuses {error}", where=label, hint="make it again"
+        ) from None
+
+
+def _plan(data: Mapping[str, Any]) -> Plan:
+    texts = [data[name] for name in ("source", "target", "student")]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("`source`, `target` or `student`: they hold YAML texts")
+    return Plan(
+        _record(Teacher, data["teacher"]),
+        *texts,
+        _record(Choices, data["choices"]),
+        tuple(_operation(o) for o in data["operations"]),
+        _record(Totals, data["before"]),
+        _record(Totals, data["after"]),
+        tuple(data.get("notes", ())),
+    )
+
+
+def _operation(data: Mapping[str, Any]) -> Operation:
+    kind = _KINDS.get(data["kind"])
+    if kind is None:
+        raise ValueError(f"the operation `{data['kind']}`")
+    found: Operation = _record(kind, data)
+    return found
+
+
+def _record(kind: type[T], data: Mapping[str, Any]) -> T:
+    names: Sequence[str] = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    values = {n: tuple(v) if isinstance(v := data[n], list) else v for n in names if n in data}
+    return kind(**values)

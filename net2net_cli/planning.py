@@ -1,0 +1,227 @@
+"""From two layouts to the operations of a plan: which expansion each width takes, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from net2net_cli.axes import Product, Sum, Width, size_of, widths
+from net2net_cli.diff import Comparison
+from net2net_cli.errors import UnreachableError, UsageError
+from net2net_cli.expansion import KINDS, SPLITS
+from net2net_cli.insertion import Exact, Free
+from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.layout import Demand, Layout
+from net2net_cli.moments import closed_form
+from net2net_cli.plan import Choices, Insert, Operation, Rescale, Widen
+
+_HOW = {
+    "fresh": "new units are freshly initialised; their readers' weights start at zero",
+    "duplicate": "new units copy old ones; the copies share their readers' weights",
+    "even": "every unit is copied equally often, so that norms see the same statistics",
+    "mean": "new units hold the mean of the old ones, which the norm turns into zero",
+    "zero": "new units write zeros; their readers' weights may be anything",
+}
+
+
+def operations(comparison: Comparison, choices: Choices, calibrated: bool) -> tuple[Operation, ...]:
+    """Every operation, insertions first. ``calibrated``: statistics will come from data.
+
+    Raises UnreachableError where a width cannot grow as asked, with the reasons of the layers
+    that forbid it; UsageError for an unknown expansion or split.
+    """
+    if choices.expansion not in ("auto", *KINDS):
+        raise UsageError(f"there is no expansion `{choices.expansion}`")
+    if choices.split not in SPLITS:
+        raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
+    inserts = _inserts(comparison, calibrated)
+    widens = _widens(comparison, choices)
+    _check_joint(comparison, {Width(w.width): w.expansion for w in widens})
+    return (*inserts, *widens, *_rescales(comparison, widens))
+
+
+def _inserts(comparison: Comparison, calibrated: bool) -> list[Insert]:
+    found = []
+    for layer in comparison.target.spec.layers:
+        if layer.name in comparison.matches:
+            continue
+        duty = comparison.duties.of[layer.name]
+        what, value, how = "free", None, "initialised as torch does; nothing reads it yet"
+        if isinstance(duty, Exact):
+            what, value, how = "identity", duty.value, _identity_how(layer.type)
+        elif layer.name in comparison.duties.zeroed:
+            what, how = "zero", "its parameters start at zero, so that its branch adds nothing"
+        elif not isinstance(duty, Free):
+            what, how = "zero", "passes zeros on"
+        moments = None
+        if what == "identity" and layer.type.startswith("BatchNorm"):
+            assert value is not None
+            moments = _moments(comparison.source, value, calibrated)
+        found.append(Insert(layer.name, layer.type, what, value, how, moments))
+    return found
+
+
+def _moments(source: Layout, value: str, calibrated: bool) -> str:
+    if calibrated:
+        return "calibration"
+    return "closed form" if closed_form(source.spec, value) else "probes"
+
+
+def _identity_how(kind: str) -> str:
+    if LAYER_TYPES[kind].spatial in ("conv", "transposed"):
+        return "identity kernel, bias 0"
+    return {
+        "Linear": "identity matrix, bias 0",
+        "PReLU": "slope 1",
+        "Add": "adds zeros to what passes through",
+        "Maxout": "all pieces are the same",
+        "LayerScale": "scale 1",
+    }.get(
+        kind,
+        "undoes its own normalisation"
+        if kind.startswith("BatchNorm")
+        else "leaves the values that reach it as they are",
+    )
+
+
+@dataclass(frozen=True)
+class _Growth:
+    width: Width
+    before: int
+    after: int
+
+
+def _widens(comparison: Comparison, choices: Choices) -> list[Widen]:
+    target, found = comparison.target, []
+    for width in _ordered(target):
+        growth = _Growth(width, comparison.sizes[width], target.sizes[width])
+        members = _old_members(comparison, width)
+        if growth.before == growth.after or not members:
+            continue
+        if growth.after < growth.before:
+            raise UnreachableError(
+                f"`{members[0]}` shrinks from {growth.before} to {growth.after} features",
+                hint="a student is never smaller than its teacher",
+            )
+        kind = _choose(target, growth, choices, members)
+        split = choices.split if kind in ("duplicate", "even") else None
+        found.append(
+            Widen(width.name, members, growth.before, growth.after, kind, split, _HOW[kind])
+        )
+    return found
+
+
+def _ordered(target: Layout) -> tuple[Width, ...]:
+    seen: dict[Width, None] = {}
+    for tensor in target.tensors.values():
+        for factors in tensor.axes:
+            for factor in factors:
+                seen.update(dict.fromkeys(widths(factor.axis)))
+    return tuple(seen)
+
+
+def _old_members(comparison: Comparison, width: Width) -> tuple[str, ...]:
+    """The members of a width whose tensors come from the source or carry its values."""
+    of = comparison.duties.of
+    return tuple(m for m in comparison.target.members(width) if isinstance(of.get(m), Exact))
+
+
+def _choose(
+    target: Layout, growth: _Growth, choices: Choices, members: tuple[str, ...]
+) -> str:
+    borne = target.bears(growth.width)
+    if growth.before == 0:
+        borne &= {"fresh"}
+    if growth.before and growth.after % growth.before:
+        borne -= {"even"}
+    wanted = KINDS if choices.expansion == "auto" else _meant(choices.expansion)
+    for kind in wanted:
+        if kind in borne:
+            return kind
+    reasons = refusals(target, growth.width, frozenset(wanted))
+    asked = "" if choices.expansion == "auto" else f" by `{choices.expansion}`"
+    raise UnreachableError(
+        f"`{members[0]}` cannot grow from {growth.before} to {growth.after}{asked}: {reasons}",
+        where=_where(target, members[0]),
+        hint=_remedy(borne | target.bears(growth.width), growth, choices),
+    )
+
+
+def _meant(expansion: str) -> tuple[str, ...]:
+    return ("duplicate", "even") if expansion == "duplicate" else (expansion,)
+
+
+def _where(target: Layout, layer: str) -> str | None:
+    place = target.spec.layer(layer).place
+    return str(place) if place else None
+
+
+def refusals(layout: Layout, width: Width, wanted: frozenset[str]) -> str:
+    """Why a width bears none of the wanted expansions: the reasons of the layers that forbid it."""
+    seen: dict[str, None] = {}
+    for demand in layout.limits(width):
+        bears = demand.bears if demand.axis == width else demand.bears - {"mean"}
+        if not wanted <= bears:
+            seen.setdefault(_reason(demand), None)
+    limiting = list(seen)
+    fixed = [_reason(d) for d in layout.limits(width) if not d.bears]
+    chosen = fixed[:1] or limiting[:2]
+    return "; ".join(chosen) or "nothing that it touches allows it"
+
+
+def _reason(demand: Demand) -> str:
+    return f"`{demand.layer}` {demand.reason}" if demand.layer else demand.reason
+
+
+def _remedy(borne: frozenset[str], growth: _Growth, choices: Choices) -> str | None:
+    if not borne:
+        return "leave its size as it is"
+    if borne == {"even"} or (borne <= {"even", "mean"} and "mean" not in borne):
+        small = growth.after // growth.before * growth.before
+        near = [n for n in (small, small + growth.before) if n > growth.before]
+        return f"use a whole multiple of {growth.before}, such as {' or '.join(map(str, near))}"
+    return f"use --expansion {' or '.join(k for k in KINDS if k in borne)}"
+
+
+def _check_joint(comparison: Comparison, chosen: Mapping[Width, str]) -> None:
+    """Where one norm takes statistics over parts laid end to end, all must grow alike."""
+    target = comparison.target
+    for demand in target.demands:
+        if not demand.joint or not isinstance(demand.axis, Sum | Product):
+            continue
+        terms = demand.axis.terms if isinstance(demand.axis, Sum) else (demand.axis,)
+        ratios = {
+            (size_of(t, dict(target.sizes)) / max(size_of(t, dict(comparison.sizes)), 1))
+            for t in terms
+        }
+        grown = [w for w in widths(demand.axis) if w in chosen]
+        if not grown:
+            continue
+        if len(ratios) > 1 or any(chosen[w] != "even" for w in grown):
+            raise UnreachableError(
+                f"the parts laid end to end before `{demand.layer}` must all grow by the same"
+                f" whole factor: {demand.reason}",
+                where=_where(target, demand.layer),
+            )
+
+
+def _rescales(comparison: Comparison, widens: list[Widen]) -> list[Rescale]:
+    """eps . n/m for every LayerNorm over a width that grows by its mean (MATH: LayerNorm)."""
+    means = {Width(w.width): w for w in widens if w.expansion == "mean"}
+    found = []
+    for demand in comparison.target.demands:
+        if not demand.joint or demand.axis not in means:
+            continue
+        grown = means[demand.axis]
+        layer = comparison.target.spec.layer(demand.layer)
+        eps = float(str(layer.args["eps"]))
+        found.append(
+            Rescale(
+                layer.name,
+                "eps",
+                eps,
+                eps * grown.before / grown.after,
+                "the variance of the grown width is smaller by the same factor",
+            )
+        )
+    return found

@@ -1,0 +1,127 @@
+"""A spec for a checkpoint that has none: a plain chain of Linear or Conv layers shows itself.
+
+What tensors cannot show (activations, strides, padding, pooling) is assumed, and said: widening
+is exact whatever they are, as long as they act on each channel alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isqrt
+
+from net2net_cli.io import TensorInfo
+from net2net_cli.spec import Document, parse_document
+from net2net_cli.spec.dump import dump
+
+NOTE = (
+    "the spec was recognised from the tensors' shapes; activations (ReLU), padding and pooling are"
+    " assumed: widening is exact whatever acts on each channel alone"
+)
+MARK = "assumed_"
+
+
+@dataclass(frozen=True)
+class _Weight:
+    name: str
+    shape: tuple[int, ...]
+    bias: bool
+
+
+def recognise(tensors: Mapping[str, TensorInfo]) -> Document | None:
+    """The spec of a chain, or None where the tensors are no such chain.
+
+    Every tensor must be the ``weight`` or ``bias`` of a Linear or Conv, in an order in which each
+    reads what the one before gives.
+    """
+    weights = _weights(tensors)
+    chain = _in_order(weights) if weights else None
+    if not chain:
+        return None
+    first = chain[0].shape
+    image = [first[1], *[max(8, k) for k in first[2:]]] if len(first) > 2 else [first[1]]
+    layers: dict[str, str] = {}
+    for before, weight in zip([None, *chain[:-1]], chain, strict=True):
+        if before is not None:
+            layers[f"{MARK}{len(layers)}"] = "{type: ReLU}"
+            if len(before.shape) > len(weight.shape):
+                layers.update(_flattened(before, weight, len(layers)))
+        layers[weight.name] = _layer(weight)
+    lines = [f"  {_quoted(name)}: {text}" for name, text in layers.items()]
+    text = "\n".join(["net2net: 1", f"input: {image}", "layers:", *lines]) + "\n"
+    return parse_document(dump(parse_document(text, "recognised")), "the recognised spec")
+
+
+def _weights(tensors: Mapping[str, TensorInfo]) -> list[_Weight] | None:
+    found = []
+    for name, info in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        if not layer or kind not in ("weight", "bias"):
+            return None
+        if kind == "bias":
+            weight = tensors.get(f"{layer}.weight")
+            if weight is None or info.shape != weight.shape[:1]:
+                return None
+        elif not 2 <= len(info.shape) <= 5:
+            return None
+        else:
+            found.append(_Weight(layer, info.shape, f"{layer}.bias" in tensors))
+    return found
+
+
+def _in_order(weights: list[_Weight]) -> list[_Weight] | None:
+    """The one order in which each layer reads what the one before gives, numbers as numbers."""
+    rest = sorted(weights, key=lambda w: [(not p.isdigit(), int(p) if p.isdigit() else 0, p)
+                                          for p in w.name.split(".")])  # fmt: skip
+    if all(_reads(b, a) for a, b in zip(rest, rest[1:], strict=False)):
+        return rest
+    for first in rest:
+        chain = _followed(first, [w for w in rest if w is not first])
+        if chain:
+            return chain
+    return None
+
+
+def _followed(first: _Weight, rest: list[_Weight]) -> list[_Weight] | None:
+    chain = [first]
+    while rest:
+        following = [w for w in rest if _reads(w, chain[-1])]
+        if len(following) != 1:
+            return None
+        chain.append(following[0])
+        rest.remove(following[0])
+    return chain
+
+
+def _reads(after: _Weight, before: _Weight) -> bool:
+    given, wanted = before.shape[0], after.shape[1]
+    if len(after.shape) == len(before.shape):
+        return given == wanted
+    return len(after.shape) == 2 and len(before.shape) > 2 and wanted % given == 0
+
+
+def _layer(weight: _Weight) -> str:
+    rank, out = len(weight.shape) - 2, weight.shape[0]
+    bias = "" if weight.bias else ", bias: false"
+    if rank == 0:
+        return f"{{type: Linear, out_features: {out}{bias}}}"
+    kernel = list(weight.shape[2:])
+    return (
+        f"{{type: Conv{rank}d, out_channels: {out}, kernel_size: {kernel}, padding: same{bias}}}"
+    )
+
+
+def _flattened(before: _Weight, weight: _Weight, at: int) -> dict[str, str]:
+    """A pooling to as many positions as the first Linear reads for each channel, then Flatten."""
+    rank, positions = len(before.shape) - 2, weight.shape[1] // before.shape[0]
+    side = isqrt(positions)
+    sizes = [side, side] if rank == 2 and side * side == positions else [positions]
+    sizes += [1] * (rank - len(sizes))
+    return {
+        f"{MARK}{at}": f"{{type: AdaptiveAvgPool{rank}d, output_size: {sizes}}}",
+        f"{MARK}{at + 1}": "{type: Flatten}",
+    }
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,96 @@
+"""A run as one JSON document, for scripts; ``document.schema.json`` beside it describes it.
+
+Keys may be added within a format version; none changes its meaning. A figure that is not finite
+(an infinite error) is null. Parts that a command does not have are null.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from net2net_cli import __version__
+from net2net_cli.report.outcome import Outcome
+
+if TYPE_CHECKING:
+    from net2net_cli.verification import Verification
+
+FORMAT_VERSION = 1
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The run as JSON's own types."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "versions": _versions(),
+        "command": outcome.command,
+        "exit_code": outcome.exit_code,
+        "teacher": asdict(outcome.teacher) if outcome.teacher else None,
+        "student": asdict(outcome.student) if outcome.student else None,
+        **_parts(outcome),
+        "diagnostics": [asdict(item) for item in outcome.diagnostics],
+    }
+
+
+def to_text(data: Mapping[str, Any]) -> str:
+    """The document as written: UTF-8 whatever the locale, no NaN."""
+    return json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+
+
+def _parts(outcome: Outcome) -> dict[str, Any]:
+    from net2net_cli.plan import to_data
+    from net2net_cli.report.inspection import layer_rows, width_rows
+
+    layout, found = outcome.inspected, outcome.differences
+    return {
+        "layers": [asdict(row) for row in layer_rows(layout)] if layout else None,
+        "widths": [asdict(row) for row in width_rows(layout)] if layout else None,
+        "spec": outcome.spec,
+        "differences": [asdict(item) for item in found] if found is not None else None,
+        "plan": to_data(outcome.plan) if outcome.plan else None,
+        "verification": _verification(outcome.verification) if outcome.verification else None,
+        "seconds": outcome.seconds,
+        "written": str(outcome.written) if outcome.written else None,
+    }
+
+
+def _verification(found: Verification) -> dict[str, Any]:
+    probes = [
+        {**asdict(item.comparison), "tolerance": item.tolerance, "passed": item.passed}
+        for item in found.probes
+    ]
+    proof = {**asdict(found.proof), "holds": found.proof.holds} if found.proof else None
+    return {"passed": found.passed, "proof": proof, "probes": probes, "skipped": found.skipped}
+
+
+def _versions() -> dict[str, str | None]:
+    return {
+        "net2net": __version__,
+        "python": platform.python_version(),
+        "torch": _version_of("torch"),
+    }
+
+
+def _version_of(package: str) -> str | None:
+    """Without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if isfinite(value) else None
+        case Mapping():
+            return {str(key): _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value

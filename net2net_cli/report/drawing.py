@@ -1,0 +1,108 @@
+"""Graphs as Mermaid (which GitHub draws in a comment) and as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape as escape_html
+
+from net2net_cli.console import escape
+from net2net_cli.report.graph import Graph, Node
+from net2net_cli.report.sheets import Tone
+
+FILLS: dict[Tone, tuple[str, str]] = {
+    "plain": ("#f6f8fa", "#8c959f"),
+    "new": ("#dafbe1", "#1a7f37"),
+    "changed": ("#fff8c5", "#9a6700"),
+    "gone": ("#ffebe9", "#cf222e"),
+    "good": ("#dafbe1", "#1a7f37"),
+    "bad": ("#ffebe9", "#cf222e"),
+}
+"""Fill and line of each tone; readable in both of GitHub's themes."""
+
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, TITLE = 190, 38, 16, 22, 20, 28
+
+
+def mermaid(graphs: Sequence[tuple[str, Graph]]) -> str:
+    """A flowchart; several graphs become titled subgraphs."""
+    lines = ["flowchart TD"]
+    for index, (title, graph) in enumerate(graphs):
+        names = {node.name: f"g{index}n{i}" for i, node in enumerate(graph.nodes)}
+        lines += [f'  subgraph g{index}["{_quoted(title)}"]'] if len(graphs) > 1 else []
+        lines += [f"    {names[node.name]}{_box(node)}" for node in graph.nodes]
+        lines += [f"    {names[a]} --> {names[b]}" for a, b in graph.edges]
+        lines += ["  end"] if len(graphs) > 1 else []
+    for tone in ("new", "changed"):
+        fill, line = FILLS[tone]
+        lines.append(f"  classDef {tone} fill:{fill},stroke:{line},color:#1f2328")
+    return "\n".join(lines) + "\n"
+
+
+def _box(node: Node) -> str:
+    mark = f":::{node.tone}" if node.tone in ("new", "changed") else ""
+    return f'["{_quoted(node.name)}<br/>{_quoted(node.label)}"]{mark}'
+
+
+def _quoted(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " ._-:,()" else f"#{ord(c)};" for c in text)
+
+
+def svg(graphs: Sequence[tuple[str, Graph]]) -> str:
+    """A picture with the graphs side by side, equal ranks at equal heights."""
+    parts: list[str] = []
+    left, tallest = MARGIN, 0
+    for title, graph in graphs:
+        places = _places(graph, left)
+        parts.append(_text_at(left, MARGIN + 10, title, "title"))
+        parts += [_line(places[a], places[b]) for a, b in graph.edges]
+        parts += [_rectangle(node, places[node.name]) for node in graph.nodes]
+        left = max(x for x, _ in places.values()) + WIDTH + 4 * GAP_X
+        tallest = max(tallest, *(y for _, y in places.values()))
+    width, height = left - 4 * GAP_X + MARGIN, tallest + HEIGHT + MARGIN
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        f' width="{width}" height="{height}" font-family="system-ui, sans-serif" font-size="12">'
+    )
+    style = (
+        "<style>.title{font-weight:600;font-size:14px}.kind{fill:#59636e}"
+        "path{fill:none;stroke:#8c959f}</style>"
+    )
+    back = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    return "\n".join([head, style, back, *parts, "</svg>"]) + "\n"
+
+
+def _places(graph: Graph, left: int) -> dict[str, tuple[int, int]]:
+    """The upper left corner of each node: a row for each rank, in the order of the network."""
+    rows: dict[int, int] = {}
+    found = {}
+    for node in graph.nodes:
+        column = rows.get(node.rank, 0)
+        rows[node.rank] = column + 1
+        x = left + column * (WIDTH + GAP_X)
+        found[node.name] = (x, MARGIN + TITLE + node.rank * (HEIGHT + GAP_Y))
+    return found
+
+
+def _rectangle(node: Node, place: tuple[int, int]) -> str:
+    x, y = place
+    fill, line = FILLS[node.tone]
+    return (
+        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{fill}"'
+        f' stroke="{line}"/>'
+        + _text_at(x + 8, y + 16, _short(node.name), "name")
+        + _text_at(x + 8, y + 31, _short(node.label), "kind")
+    )
+
+
+def _line(source: tuple[int, int], target: tuple[int, int]) -> str:
+    x, y = source[0] + WIDTH // 2, source[1] + HEIGHT
+    to_x, to_y = target[0] + WIDTH // 2, target[1]
+    return f'<path d="M{x} {y}C{x} {y + GAP_Y},{to_x} {to_y - GAP_Y},{to_x} {to_y}"/>'
+
+
+def _text_at(x: int, y: int, text: str, style: str) -> str:
+    return f'<text x="{x}" y="{y}" class="{style}">{escape_html(escape(text))}</text>'
+
+
+def _short(text: str) -> str:
+    """The end of a long name: that is where names differ."""
+    return text if len(text) <= 26 else f"…{text[-25:]}"

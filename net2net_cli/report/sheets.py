@@ -1,0 +1,271 @@
+"""A run as tables and sentences: the same for the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from net2net_cli.console import Symbols
+from net2net_cli.report.outcome import Checkpoint, Outcome
+
+if TYPE_CHECKING:
+    from net2net_cli.diff import Difference
+    from net2net_cli.layout import Layout
+    from net2net_cli.plan import Insert, Operation, Plan, Widen
+    from net2net_cli.verification import Verification
+    from net2net_cli.verify.proof import Proof
+
+Tone = Literal["plain", "new", "changed", "gone", "good", "bad"]
+
+NAMED = 4
+"""So many members of a width are named in a table, unless all are asked for."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells, and what the row stands for."""
+
+    cells: tuple[str, ...]
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table; columns named in ``right`` hold numbers."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[Row, ...]
+    right: tuple[str, ...] = ()
+
+
+def sheets(outcome: Outcome, symbols: Symbols, *, all_names: bool = False) -> list[Sheet]:
+    """Every table of a run, in reading order."""
+    found = []
+    if outcome.inspected:
+        found += [_layers(outcome.inspected), _widths(outcome.inspected, all_names=all_names)]
+    if outcome.differences:
+        found.append(_differences(outcome.differences, symbols))
+    if outcome.plan:
+        found.append(_operations(outcome.plan, symbols, all_names=all_names))
+    if outcome.verification:
+        found.append(_comparisons(outcome.verification))
+    return [sheet for sheet in found if sheet.rows]
+
+
+def sentences(outcome: Outcome, symbols: Symbols) -> list[Row]:
+    """The lines below the tables: what was read and written, and the verdict last."""
+    found = []
+    if outcome.inspected and outcome.teacher:
+        found += [Row((line,)) for line in _checkpoint(outcome.teacher)]
+    elif outcome.teacher and outcome.spec is None:
+        found.append(Row((_read_line(outcome.teacher),)))
+    if outcome.student:
+        found.append(Row((_student_line(outcome.student),)))
+    if outcome.written:
+        found.append(Row((f"saved as {outcome.written}",)))
+    if outcome.differences is not None:
+        found.append(Row((counted(len(outcome.differences), "difference"),)))
+    if outcome.plan:
+        found.append(Row((_plan_line(outcome.plan, symbols),)))
+    if outcome.verification:
+        found += _verdict(outcome.verification)
+    return found
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 layer``, ``2 layers``, ``no layers``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if number else f"no {noun}s"
+
+
+def bytes_of(number: int) -> str:
+    """A size as a person reads it, in powers of 1000: ``36.8 kB``."""
+    size, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+
+
+def figure(number: float) -> str:
+    """An error, to two digits."""
+    return "0" if number == 0 else f"{number:.1e}"
+
+
+def _layers(layout: Layout) -> Sheet:
+    from net2net_cli.diff import shown
+    from net2net_cli.report.inspection import layer_rows
+
+    rows = [
+        Row(
+            (
+                layer.name,
+                layer.type,
+                " ".join(f"{k}={shown(v)}" for k, v in layer.arguments.items()),
+                "[" + ", ".join(map(str, layer.shape)) + "]",
+                f"{layer.parameters:,}" if layer.parameters else "",
+            )
+        )
+        for layer in layer_rows(layout)
+    ]
+    head = ("layer", "type", "arguments", "gives", "parameters")
+    return Sheet("Layers", head, tuple(rows), ("parameters",))
+
+
+def _widths(layout: Layout, *, all_names: bool) -> Sheet:
+    from net2net_cli.report.inspection import width_rows
+
+    rows = [
+        Row(
+            (
+                f"{width.size:,}",
+                _names(width.members, all_names=all_names),
+                ", ".join(width.grows) or "frozen",
+                "; ".join(width.reasons),
+            )
+        )
+        for width in width_rows(layout)
+    ]
+    return Sheet("Widths", ("width", "layers", "grows by", "because"), tuple(rows), ("width",))
+
+
+def _differences(found: Sequence[Difference], symbols: Symbols) -> Sheet:
+    rows = []
+    for item in found:
+        change = f"{item.what} {_arrow(item.before, item.after, symbols)}".strip()
+        match item.kind:
+            case "added":
+                rows.append(Row(("+", item.layer, change), "new"))
+            case "removed":
+                rows.append(Row((symbols.minus, item.layer, change), "gone"))
+            case _:
+                rows.append(Row(("~", item.layer, change), "changed"))
+    return Sheet("Differences", ("", "layer", "change"), tuple(rows))
+
+
+def _operations(plan: Plan, symbols: Symbols, *, all_names: bool) -> Sheet:
+    rows = [_operation(item, symbols, all_names=all_names) for item in plan.operations]
+    return Sheet("Plan", ("", "operation", "change", "touches", "exact because"), tuple(rows))
+
+
+def _operation(item: Operation, symbols: Symbols, *, all_names: bool) -> Row:
+    from net2net_cli.plan import Insert, Rescale, Widen
+
+    match item:
+        case Widen():
+            return _widen(item, symbols, all_names=all_names)
+        case Insert():
+            return _insert(item)
+        case Rescale():
+            change = f"{item.argument} {_arrow(f'{item.before:g}', f'{item.after:g}', symbols)}"
+            return Row(("~", f"rescale {item.layer}", change, item.layer, item.how), "changed")
+        case _:
+            assert_never(item)
+
+
+def _widen(item: Widen, symbols: Symbols, *, all_names: bool) -> Row:
+    by = ", ".join(word for word in (item.expansion, item.split) if word)
+    cells = (
+        "~",
+        f"widen {item.members[0]}",
+        _arrow(f"{item.before:,}", f"{item.after:,}", symbols),
+        _names(item.members, all_names=all_names),
+        f"{by}: {item.how}",
+    )
+    return Row(cells, "changed")
+
+
+def _insert(item: Insert) -> Row:
+    how = f"{item.how} (statistics: {item.moments})" if item.moments else item.how
+    passed = item.value or ""
+    return Row(("+", f"insert {item.layer}", item.type, passed, f"{item.as_what}: {how}"), "new")
+
+
+def _plan_line(plan: Plan, symbols: Symbols) -> str:
+    from net2net_cli.plan import kind_of
+
+    if not plan.changes:
+        return "nothing to do: the checkpoint is what the target asks for"
+    kinds = [kind_of(item) for item in plan.operations]
+    done = {
+        "widen": counted(kinds.count("widen"), "width") + " grown",
+        "insert": counted(kinds.count("insert"), "layer") + " inserted",
+        "rescale": counted(kinds.count("rescale"), "norm") + " rescaled",
+    }
+    said = ", ".join(text for kind, text in done.items() if kind in kinds)
+    before, after = plan.before, plan.after
+    times = f" ({symbols.times}{after.parameters / before.parameters:.3g})"
+    count = _arrow(f"{before.parameters:,}", f"{after.parameters:,}", symbols)
+    size = _arrow(bytes_of(before.nbytes), bytes_of(after.nbytes), symbols)
+    return f"{said}; {count} parameters{times if before.parameters else ''}, {size}"
+
+
+def _comparisons(verification: Verification) -> Sheet:
+    rows = []
+    for judged in verification.probes:
+        found = judged.comparison
+        agrees = found.argmax_agreement
+        cells = (
+            found.mode,
+            f"{found.probes} in {found.dtype}",
+            figure(found.max_error),
+            figure(found.relative_error),
+            figure(judged.tolerance),
+            "" if agrees is None else f"{agrees:.1%}",
+            "same" if judged.passed else "DIFFERENT",
+        )
+        rows.append(Row(cells, "good" if judged.passed else "bad"))
+    head = ("mode", "probes", "max error", "relative", "tolerance", "arg max agrees", "function")
+    return Sheet("Verification", head, tuple(rows), head[2:6])
+
+
+def _verdict(verification: Verification) -> list[Row]:
+    found = [_proved(verification.proof)] if verification.proof else []
+    if verification.skipped:
+        found.append(Row((f"not probed: {verification.skipped}",)))
+    elif verification.passed:
+        found.append(Row(("the student computes what the teacher computes",), "good"))
+    else:
+        found.append(Row(("the student does not compute what the teacher computes",), "bad"))
+    return found
+
+
+def _proved(proof: Proof) -> Row:
+    if not proof.holds:
+        return Row((f"the proof fails for {_names(proof.failed, all_names=False)}",), "bad")
+    widths = f"D E = I for {counted(proof.widths, 'width')}"
+    tensors = f"{counted(proof.tensors, 'tensor')}, each in its shape"
+    return Row((f"proved: {widths}; {tensors}",))
+
+
+def _read_line(part: Checkpoint) -> str:
+    return f"read {part.checkpoint}, its spec {part.spec}"
+
+
+def _student_line(part: Checkpoint) -> str:
+    if part.header_digest:
+        return _read_line(part)
+    return f"wrote {part.checkpoint}, {bytes_of(part.nbytes or 0)}, {part.digest}"
+
+
+def _checkpoint(part: Checkpoint) -> list[str]:
+    size = f"{counted(part.tensors or 0, 'tensor')}, {part.parameters or 0:,} parameters"
+    lines = [f"{size}, {', '.join(part.dtypes)}, {bytes_of(part.nbytes or 0)}"]
+    if part.spec:
+        lines.append(f"spec: {part.spec}")
+    lines += [f"{key}: {value}" for key, value in part.provenance.items()]
+    if part.digest or part.header_digest:
+        lines.append(f"digest: {part.digest or part.header_digest}")
+    return lines
+
+
+def _arrow(before: str, after: str, symbols: Symbols) -> str:
+    return f" {symbols.arrow} ".join(side for side in (before, after) if side)
+
+
+def _names(names: Sequence[str], *, all_names: bool) -> str:
+    if all_names or len(names) <= NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"

@@ -1,0 +1,50 @@
+"""The specs that a spec extends: the checkpoint's own, or files that may extend others in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from net2net_cli.errors import SpecError
+from net2net_cli.spec.document import Document, read_document
+from net2net_cli.spec.extend import extend
+
+SOURCE = "source"
+"""What ``extends`` says for the checkpoint's own spec."""
+
+
+def resolve(doc: Document, source: Document | None = None) -> Document:
+    """The document with every ``extends`` carried out.
+
+    ``source`` is the checkpoint's own spec, for ``extends: source``; files are found relative to
+    the spec that names them. Raises SpecError for files that extend one another in a circle.
+    """
+    return _resolved(doc, source, (Path(doc.file).absolute(),))
+
+
+def _resolved(doc: Document, source: Document | None, seen: tuple[Path, ...]) -> Document:
+    if doc.extends is None:
+        return doc
+    place = doc.root.at("extends")
+    if doc.extends == SOURCE:
+        if source is None:
+            raise SpecError(
+                "the spec extends the checkpoint's own, which is not known",
+                where=place,
+                hint="give it with `--source-spec FILE`",
+            )
+        return extend(doc, _resolved(source, None, seen))
+    path = Path(doc.file).parent / doc.extends
+    if path.absolute() in seen:
+        raise SpecError(
+            f"{doc.file} extends `{doc.extends}`, which extends it in turn",
+            where=place,
+            hint="let one of them describe a whole network",
+        )
+    if not path.is_file():
+        raise SpecError(
+            f"the spec extends `{doc.extends}`, and there is no such file",
+            where=place,
+            hint=f"write `extends: {SOURCE}` for the checkpoint's own spec, or a path relative to "
+            "this file",
+        )
+    return extend(doc, _resolved(read_document(path), source, (*seen, path.absolute())))

@@ -1,0 +1,182 @@
+"""A spec as a document: its top-level keys checked, its layers kept as the user wrote them.
+
+What the layers mean is read by ``wiring`` and ``graph``; ``edit`` and ``extend`` change documents,
+``dump`` writes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from net2net_cli.errors import Place, SpecError, closest
+from net2net_cli.spec.located import parse
+from net2net_cli.spec.names import check_name
+from net2net_cli.spec.tree import Node, Scalar, Table, describe, text_of, with_entry, without
+
+VERSION = 1
+TOP_KEYS = ("net2net", "extends", "source", "output", "rename", "input", "layers", "outputs")
+"""The keys of a spec, in the order in which they are written."""
+FAMILY_KEYS = ("family", "config")
+MAX_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """One spec. ``root`` holds it all; the other fields are read from it.
+
+    ``extends`` is ``source`` or a file; ``source`` and ``output`` are paths as written, relative to
+    the spec; ``rename`` maps names to names as written.
+    """
+
+    root: Table
+    file: str
+    extends: str | None = None
+    source: str | None = None
+    output: str | None = None
+    rename: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> Table:
+        """The mapping under ``layers:``, empty where there is none."""
+        found = self.root.entries.get("layers")
+        return found if isinstance(found, Table) else Table({}, {}, self.root.place)
+
+    @property
+    def place(self) -> Place:
+        """The whole file."""
+        return Place(self.file)
+
+
+def read_document(path: Path) -> Document:
+    """The spec in a file. Raises SpecError where it cannot be read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecError(
+                f"a spec is a short text, this file has {path.stat().st_size} bytes",
+                where=str(path),
+                hint="is this the checkpoint? Give a YAML file that describes the network",
+            )
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SpecError("there is no such file", where=str(path), hint=_beside(path)) from None
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+        raise SpecError(
+            f"the spec cannot be read: {reason}", where=str(path), hint="give a readable YAML file"
+        ) from None
+    except UnicodeDecodeError:
+        raise SpecError(
+            "this is not text", where=str(path), hint="a spec is a YAML file in UTF-8"
+        ) from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, file: str) -> Document:
+    """The spec in a text; ``file`` is the name that errors show. Raises SpecError."""
+    root = parse(text, file)
+    if root is None:
+        raise SpecError("the spec is empty", where=file, hint=f"begin it with `net2net: {VERSION}`")
+    if not isinstance(root, Table):
+        raise SpecError(
+            f"a spec is a mapping, this is {describe(root)}",
+            where=root.place,
+            hint="write `net2net: 1`, `input: [...]` and `layers:`, one a line",
+        )
+    return document(root, file)
+
+
+def document(root: Table, file: str) -> Document:
+    """The document of a tree, its top-level keys checked."""
+    _check_keys(root)
+    _check_version(root)
+    layers = root.entries.get("layers")
+    if layers is None and "extends" not in root.entries:
+        raise SpecError("the spec has no `layers`", where=root.place, hint="add `layers:`")
+    if layers is not None and not isinstance(layers, Table):
+        raise SpecError(
+            f"`layers` maps names to layers, this is {describe(layers)}",
+            where=root.at("layers"),
+            hint="write `fc1: {type: Linear, out_features: 10}` below it, one layer a line",
+        )
+    return Document(
+        root,
+        file,
+        extends=_text(root, "extends", "write `extends: source`, or the name of another spec"),
+        source=_text(root, "source", "write the path of the checkpoint"),
+        output=_text(root, "output", "write the path of the file to write"),
+        rename=_rename(root.entries.get("rename")),
+    )
+
+
+def with_root_entry(doc: Document, key: str, value: Node) -> Document:
+    """The document with one top-level key set."""
+    return document(with_entry(doc.root, key, value), doc.file)
+
+
+def network_only(doc: Document) -> Document:
+    """The document without ``source``, ``output`` and ``rename``: what the network is, no paths."""
+    return document(without(doc.root, "source", "output", "rename"), doc.file)
+
+
+def _check_keys(root: Table) -> None:
+    for key in root.entries:
+        if key in FAMILY_KEYS:
+            raise SpecError(
+                f"`{key}`: transformer families are not supported yet",
+                where=root.at(key),
+                hint="describe the network with `layers:`",
+            )
+        if key not in TOP_KEYS:
+            near = closest(key, list(TOP_KEYS))
+            raise SpecError(
+                f"a spec has no key `{key}`",
+                where=root.at(key),
+                hint=near or f"its keys are {', '.join(TOP_KEYS)}; layers stand below `layers:`",
+            )
+
+
+def _check_version(root: Table) -> None:
+    node = root.entries.get("net2net")
+    if node is None:
+        raise SpecError(
+            "the spec does not say its version",
+            where=root.place,
+            hint=f"begin it with `net2net: {VERSION}`",
+        )
+    if not isinstance(node, Scalar) or type(node.value) is not int or node.value != VERSION:
+        raise SpecError(
+            f"the version of the spec is {describe(node)}; this program reads version {VERSION}",
+            where=root.at("net2net"),
+            hint=f"write `net2net: {VERSION}`, or use a newer program",
+        )
+
+
+def _text(root: Table, key: str, remedy: str) -> str | None:
+    node = root.entries.get(key)
+    return None if node is None else text_of(node, f"`{key}`", remedy)
+
+
+def _rename(node: Node | None) -> dict[str, str]:
+    if node is None:
+        return {}
+    if not isinstance(node, Table):
+        raise SpecError(
+            f"`rename` maps names to names, this is {describe(node)}",
+            where=node.place,
+            hint="write `rename: {new_name: old_name}`",
+        )
+    for key, value in node.entries.items():
+        check_name(key, node.at(key))
+        if not isinstance(value, Scalar) or not value.text:
+            raise SpecError(
+                f"`{key}` must be renamed to a name, not {describe(value)}",
+                where=node.at(key),
+                hint="write `new_name: old_name`",
+            )
+    return {key: value.text for key, value in node.entries.items() if isinstance(value, Scalar)}
+
+
+def _beside(path: Path) -> str:
+    names = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    return closest(path.name, names) or "look at the path; it is relative to this folder"

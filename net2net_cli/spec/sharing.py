@@ -1,0 +1,110 @@
+"""Tensors that two layers share, as ``share:`` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import replace
+
+from net2net_cli.errors import Place, SpecError, closest
+
+# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
+from net2net_cli.layers import table as layer_table
+from net2net_cli.spec.model import Layer
+from net2net_cli.spec.names import join, scopes_of
+from net2net_cli.spec.tree import Node, Scalar, Table, describe
+from net2net_cli.spec.wiring import Wiring
+
+
+def with_shares(layers: Mapping[str, Layer], wiring: Wiring) -> dict[str, Layer]:
+    """The layers with ``share`` filled in: own tensor name -> full name of the tensor's owner.
+
+    A tensor shared with one that is shared itself belongs to the last owner. Raises SpecError.
+    """
+    owners: dict[str, str] = {}
+    for name, entry in wiring.entries.items():
+        said = entry.node.entries.get("share")
+        if said is not None:
+            owners |= _shares(layers, name, said, entry.node.at("share"))
+    shared = {}
+    for name, layer in layers.items():
+        own = {line: f"{join(name, line)}" for line in _tensors(layer)}
+        found = {line: _owner(full, owners, wiring.entries[name].node.at("share"))
+                 for line, full in own.items() if full in owners}  # fmt: skip
+        shared[name] = replace(layer, share=found) if found else layer
+    return shared
+
+
+def _tensors(layer: Layer) -> tuple[str, ...]:
+    """The tensors of a layer, by their own names."""
+    lines = layer_table.LAYER_TYPES[layer.type].tensors
+    return tuple(line.name for line in lines if layer_table.has_tensor(line, layer.args))
+
+
+def _owner(full: str, owners: Mapping[str, str], place: Place) -> str:
+    seen = [full]
+    while seen[-1] in owners:
+        seen.append(owners[seen[-1]])
+        if seen[-1] in seen[:-1]:
+            raise SpecError(
+                f"{' -> '.join(seen)} share in a circle",
+                where=place,
+                hint="one of them must own the tensor: remove its `share`",
+            )
+    return seen[-1]
+
+
+def _shares(layers: Mapping[str, Layer], name: str, said: Node, place: Place) -> dict[str, str]:
+    """Full name of a tensor -> full name of the tensor that it is."""
+    layer = layers[name]
+    own = _tensors(layer)
+    if isinstance(said, Table) and said.entries:
+        known = {join(other.name, line) for other in layers.values() for line in _tensors(other)}
+        return {join(name, line): _named(name, line, own, said, known) for line in said.entries}
+    if not isinstance(said, Scalar) or not said.text:
+        raise SpecError(
+            f"`share` of {name} names a layer, not {describe(said)}",
+            where=place,
+            hint="write `share: LAYER`, or `share: {weight: LAYER.weight}` for one tensor",
+        )
+    other = _find(said.text, name, layers)
+    if other is None:
+        raise SpecError(
+            f"{name} shares the tensors of `{said.text}`, which does not exist",
+            where=place,
+            hint=closest(said.text, list(layers)) or "write the name of a layer",
+        )
+    missing = [line for line in own if line not in _tensors(layers[other])]
+    if missing or not own or other == name:
+        raise SpecError(
+            f"{name} ({layer.type}) cannot share the tensors of {other} ({layers[other].type}): "
+            + ("they are the same layer" if other == name
+               else f"that one has no {missing[0]}" if missing else "it has none"),
+            where=place,
+            hint="write `share: {weight: LAYER.weight}` to share one tensor only",
+        )  # fmt: skip
+    return {join(name, line): join(other, line) for line in own}
+
+
+def _named(name: str, line: str, own: tuple[str, ...], said: Table, known: set[str]) -> str:
+    node, place = said.entries[line], said.at(line)
+    if line not in own:
+        raise SpecError(
+            f"{name} has no tensor `{line}`",
+            where=place,
+            hint=closest(line, list(own)) or f"it has {', '.join(own) or 'none'}",
+        )
+    text = node.text if isinstance(node, Scalar) else describe(node)
+    found = _find(text, name, known)
+    if found is None or found == join(name, line):
+        raise SpecError(
+            f"{name} shares its {line} with `{text}`, which is no other tensor",
+            where=place,
+            hint=closest(text, sorted(known)) or "write the tensor's full name: `LAYER.weight`",
+        )
+    return found
+
+
+def _find(text: str, reader: str, known: Container[str]) -> str | None:
+    """The name that a text means, looked up innermost first."""
+    candidates = (join(scope, text) for scope in scopes_of(reader))
+    return next((name for name in candidates if name in known), None)

@@ -1,0 +1,156 @@
+"""Proof and probe together: what ``grow`` must pass before its output appears, and ``verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from net2net_cli.errors import DifferenceError
+from net2net_cli.verify.comparison import Comparison
+from net2net_cli.verify.proof import Proof
+from net2net_cli.verify.tolerance import Inserted, tolerance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from net2net_cli.opening import Model
+
+PROBES = 8
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """How to probe: how many random inputs or which data, on what device, how strictly."""
+
+    probes: int = PROBES
+    data: Path | None = None
+    seed: int = 0
+    tolerance: float | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One comparison beside the tolerance that it is held to."""
+
+    comparison: Comparison
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the outputs agree that closely."""
+        return self.comparison.within(self.tolerance)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """``proof`` is None where there is no plan; ``skipped`` says why nothing was probed."""
+
+    proof: Proof | None
+    probes: tuple[Judged, ...]
+    skipped: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that was checked holds."""
+        return (self.proof is None or self.proof.holds) and all(j.passed for j in self.probes)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a plan lets drift: see verify/tolerance.py; ``noise`` is the plan's own."""
+
+    rounding: bool = False
+    inserted: Inserted = "none"
+    noise: float = 0.0
+
+
+def probe_models(
+    teacher: Model, student: Model, options: ProbeOptions, expected: Expected
+) -> tuple[Judged, ...]:
+    """Run both networks, in float64, on the same inputs and judge what comes out.
+
+    Raises DifferenceError where outputs cannot be compared, CheckpointError for data that do not
+    fit.
+    """
+    from net2net_cli.verify.network import build
+    from net2net_cli.verify.probe import probe
+
+    inputs = probe_inputs(teacher, options)
+    networks = [
+        build(m.spec, {n: m.source.tensor(n) for n in m.source.tensors}, label=m.source.label)
+        for m in (teacher, student)
+    ]
+    if (device := torch_device(options.device)) != "cpu":
+        networks = [network.to(device) for network in networks]
+        inputs = {name: value.to(device) for name, value in inputs.items()}
+    found = probe(networks[0], networks[1], inputs)
+    dtypes = set(student.dtypes.values())
+    return tuple(Judged(c, _tolerance(c, dtypes, options, expected)) for c in found)
+
+
+def probe_inputs(teacher: Model, options: ProbeOptions) -> dict[str, Tensor]:
+    """The inputs from the file that was named, or drawn at random."""
+    from net2net_cli.verify.inputs import draw_inputs, load_inputs
+
+    if options.data is not None:
+        return load_inputs(options.data, teacher.spec)
+    return draw_inputs(teacher.spec, options.probes, options.seed)
+
+
+def torch_device(name: str) -> str:
+    """``auto`` as the device that there is. Raises UsageError for one that there is not."""
+    import torch
+
+    from net2net_cli.errors import UsageError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or name == "cpu:":
+        raise UsageError(f"there is no device `{name}`", hint="use auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(
+            f"there is no device `{name}` here: {count} CUDA devices", hint="use --device cpu"
+        )
+    return name
+
+
+def _tolerance(
+    comparison: Comparison, dtypes: Sequence[str] | set[str], options: ProbeOptions,
+    expected: Expected,
+) -> float:  # fmt: skip
+    if options.tolerance is not None:
+        return options.tolerance
+    bound = tolerance(
+        dtypes, mode=comparison.mode, rounding=expected.rounding, inserted=expected.inserted
+    )
+    return max(bound, 10 * expected.noise)
+
+
+def require(verification: Verification) -> None:
+    """Raise DifferenceError (exit 4) where a verification did not pass."""
+    if verification.proof is not None and not verification.proof.holds:
+        raise DifferenceError(
+            f"the proof fails for {', '.join(verification.proof.failed[:3])}",
+            hint="this is a defect of net2net; nothing was written",
+        )
+    for judged in verification.probes:
+        if not judged.passed:
+            raise failure(judged)
+
+
+def failure(judged: Judged) -> DifferenceError:
+    """The error that a failed probe is."""
+    c = judged.comparison
+    if not c.nan_equal:
+        what = "NaN or infinite values stand in different places"
+    else:
+        what = f"a relative error of {c.relative_error:.1e}, where {judged.tolerance:.0e} is allowed"
+    return DifferenceError(
+        f"teacher and student differ in {c.mode} mode: {what}",
+        hint="--tolerance sets another bound",
+    )

@@ -1,0 +1,198 @@
+"""One torch.nn module for one layer of a spec, once the shape of what it reads is known.
+
+The verifier judges with torch's own modules: a layer's type is looked up in ``torch.nn`` by its
+name and called with the spec's arguments. Only the types that torch.nn lacks (Add, Multiply,
+Concat, Permute, Maxout, LayerScale) are written out here. Sizes that a spec leaves out
+(``in_channels`` and its kin) are read off the incoming value. Everything is built on the meta
+device: parameters have shapes but no memory until a checkpoint's tensors take their place.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from net2net_cli.errors import SpecError
+from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.spec.model import Layer
+
+Shape = tuple[int, ...]
+
+_INFERRED_SIZES = {
+    "in_channels": 1,
+    "num_features": 1,
+    "num_channels": 1,
+    "in_features": -1,
+    "normalized_shape": -1,
+}
+"""Which axis of the incoming value an inferred argument is the size of."""
+
+
+class Add(nn.Module):
+    """The sum of its inputs, broadcast as torch does."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Values that broadcast -> their sum."""
+        return reduce(torch.add, values)
+
+
+class Multiply(nn.Module):
+    """The product of its inputs, broadcast as torch does."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Values that broadcast -> their product."""
+        return reduce(torch.mul, values)
+
+
+class Concat(nn.Module):
+    """Its inputs laid end to end along ``dim``."""
+
+    def __init__(self, dim: int = 1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Values alike but along ``dim`` -> one."""
+        return torch.cat(values, self.dim)
+
+
+class Permute(nn.Module):
+    """``torch.permute`` of every axis but the batch's; ``dims`` count from 1."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, value: Tensor) -> Tensor:
+        """``[N, ...]`` -> its axes in another order."""
+        return value.permute(0, *self.dims)
+
+
+class Maxout(nn.Module):
+    """The largest of each ``pieces`` adjacent entries along ``dim``."""
+
+    def __init__(self, pieces: int, dim: int = 1) -> None:
+        super().__init__()
+        self.pieces, self.dim = pieces, dim
+
+    def forward(self, value: Tensor) -> Tensor:
+        """``[N, C, ...]`` -> ``[N, C / pieces, ...]`` where ``dim`` is 1."""
+        return torch.unflatten(value, self.dim, (-1, self.pieces)).amax(self.dim + 1)
+
+
+class LayerScale(nn.Module):
+    """Each channel of axis 1 times its own factor; ``factor`` has the shape ``[C, 1, ...]``."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.empty(shape))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """``[N, C, ...]`` -> the same shape."""
+        return value * self.factor
+
+
+def make_module(layer: Layer, shapes: tuple[Shape, ...]) -> nn.Module:
+    """The module of one layer, in evaluation mode, its parameters on the meta device.
+
+    ``shapes`` are those of the values that it reads, batch included. SpecError where the
+    arguments do not fit them.
+    """
+    if layer.type not in LAYER_TYPES:
+        raise SpecError(f"unknown layer type {layer.type}", where=layer.place)
+    _check_rank(layer, shapes)
+    _check_batch_axis(layer, shapes)
+    args = _arguments(layer, shapes[0])
+    try:
+        with torch.device("meta"):
+            return _construct(layer.type, args, shapes[0]).eval()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SpecError(
+            f"torch cannot build {layer.name} ({layer.type}): {first_line(error)}",
+            where=layer.place,
+        ) from error
+
+
+def own_key(layer: Layer, name: str) -> str:
+    """The key in the state dict of a layer's own tensor; a LayerScale's is the layer's name."""
+    return layer.name if layer.type == "LayerScale" else f"{layer.name}.{name}"
+
+
+def first_line(error: Exception) -> str:
+    """What torch says, without its C++ stack."""
+    return str(error).strip().split("\n")[0]
+
+
+def _construct(kind: str, args: dict[str, Any], shape: Shape) -> nn.Module:
+    match kind:
+        case "Add":
+            return Add()
+        case "Multiply":
+            return Multiply()
+        case "Concat":
+            return Concat(**args)
+        case "Permute":
+            return Permute(**args)
+        case "Maxout":
+            return Maxout(**args)
+        case "LayerScale":
+            return LayerScale((args["num_features"], *(1,) * (len(shape) - 2)))
+        case "LPPool1d":  # torch multiplies by the kernel's size: a tuple of one is not a number
+            args |= {name: _single(args.get(name)) for name in ("kernel_size", "stride")}
+    module: nn.Module = getattr(nn, kind)(**args)
+    return module
+
+
+def _arguments(layer: Layer, shape: Shape) -> dict[str, Any]:
+    """The constructor's arguments. ``inplace`` is dropped: a value may have other readers."""
+    args: dict[str, Any] = {name: v for name, v in layer.args.items() if name != "inplace"}
+    for arg in LAYER_TYPES[layer.type].args:
+        if arg.need != "inferred":
+            continue
+        axis = _INFERRED_SIZES[arg.name]
+        size = shape[axis]
+        if arg.name == "normalized_shape":  # may span several axes: torch checks it
+            args.setdefault(arg.name, (size,))
+        elif args.setdefault(arg.name, size) != size:
+            raise SpecError(
+                f"{layer.name} has {arg.name} {args[arg.name]}, but reads a value of {size}",
+                where=layer.arg_places.get(arg.name, layer.place),
+                hint=f"remove `{arg.name}`, it is inferred",
+            )
+    return args
+
+
+def _check_rank(layer: Layer, shapes: tuple[Shape, ...]) -> None:
+    """Torch would take a value of one axis less for one without a batch: never meant here."""
+    kind = LAYER_TYPES[layer.type]
+    if kind.rank <= 0 or kind.rule == "pointwise":
+        wanted = (2, 99) if any(arg.need == "inferred" for arg in kind.args) else (1, 99)
+    elif layer.type == "BatchNorm1d":
+        wanted = (2, 3)
+    else:
+        wanted = (kind.rank + 2, kind.rank + 2)
+    for shape in shapes:
+        if not wanted[0] <= len(shape) <= wanted[1]:
+            raise SpecError(
+                f"{layer.name} ({layer.type}) reads {wanted[0] - 1} axes without the batch, "
+                f"but is fed {list(shape[1:])}",
+                where=layer.place,
+            )
+
+
+def _check_batch_axis(layer: Layer, shapes: tuple[Shape, ...]) -> None:
+    """``dim`` counts the batch as axis 0; across it, examples would mix."""
+    dim = layer.args.get("dim")
+    if isinstance(dim, int) and dim in (0, -len(shapes[0])):
+        raise SpecError(
+            f"{layer.name} ({layer.type}) has dim {dim}, which is the batch",
+            where=layer.arg_places.get("dim", layer.place),
+            hint="axes are counted with the batch as 0: the first of an example is 1",
+        )
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
