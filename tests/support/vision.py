@@ -1,0 +1,18 @@
+"""torchvision's models without its compiled operators, which a CPU build of torch cannot load.
+
+Importing torchvision registers fake kernels for two of them and fails where their schemas are
+missing. The models of image classification use neither.
+"""
+
+from __future__ import annotations
+
+import torch
+
+for _operator in ("nms", "qnms"):
+    torch.library.define(
+        f"torchvision::{_operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    )
+
+from torchvision import models  # noqa: E402  (only after the schemas)
+
+__all__ = ["models"]

@@ -1,0 +1,190 @@
+"""Every layer type of the table computes what torch's own module computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.verify.network import as_mode, build
+from tests.verify.hand_built import layer, network_spec, randomize, state_of
+
+SIGNAL, IMAGE, VOLUME = (4, 9), (4, 9, 9), (4, 6, 6, 6)
+SPACES = {1: SIGNAL, 2: IMAGE, 3: VOLUME}
+
+ACTIVATIONS = {
+    name: {} for name, kind in LAYER_TYPES.items()
+    if kind.rule == "pointwise" and name != "Threshold"
+}  # fmt: skip
+
+
+def cases():
+    """(type, the spec's arguments, the input's shape, torch's module)."""
+    yield "Linear", {"out_features": 5}, (4,), nn.Linear(4, 5)
+    yield "Linear", {"out_features": 5, "bias": False}, (3, 4), nn.Linear(4, 5, bias=False)
+    yield "Threshold", {"threshold": 0.1, "value": 7.0}, IMAGE, nn.Threshold(0.1, 7.0)
+    for name in ACTIVATIONS:
+        yield name, {}, (4,) if name.endswith("1d") else IMAGE, getattr(nn, name)()
+    yield "ReLU", {"inplace": True}, IMAGE, nn.ReLU()
+    yield "PReLU", {}, IMAGE, nn.PReLU()
+    yield "PReLU", {"num_parameters": 4}, (4,), nn.PReLU(4)
+    for name in ("Softmax", "Softmin", "LogSoftmax"):
+        yield name, {"dim": 1}, IMAGE, getattr(nn, name)(dim=1)
+    yield "Softmax2d", {}, IMAGE, nn.Softmax2d()
+    yield "GLU", {"dim": 1}, IMAGE, nn.GLU(1)
+    yield "GroupNorm", {"num_groups": 2}, IMAGE, nn.GroupNorm(2, 4)
+    yield "LayerNorm", {}, (3, 4), nn.LayerNorm(4)
+    yield (
+        "LayerNorm",
+        {"normalized_shape": (9, 9), "bias": False},
+        IMAGE,
+        nn.LayerNorm((9, 9), bias=False),
+    )
+    yield "PixelShuffle", {"upscale_factor": 2}, IMAGE, nn.PixelShuffle(2)
+    yield "PixelUnshuffle", {"downscale_factor": 3}, IMAGE, nn.PixelUnshuffle(3)
+    yield "ChannelShuffle", {"groups": 2}, IMAGE, nn.ChannelShuffle(2)
+    yield "Flatten", {}, IMAGE, nn.Flatten()
+    yield "Flatten", {"start_dim": 2, "end_dim": 3}, VOLUME, nn.Flatten(2, 3)
+    yield "Upsample", {"scale_factor": (2.0, 2.0)}, IMAGE, nn.Upsample(scale_factor=2)
+    yield (
+        "Upsample",
+        {"size": (5,), "mode": "linear", "align_corners": True},
+        SIGNAL,
+        nn.Upsample(size=5, mode="linear", align_corners=True),
+    )
+    for rank, shape in SPACES.items():
+        yield from spatial_cases(rank, shape)
+
+
+def spatial_cases(rank, shape):
+    """What exists for one, two and three spatial axes; sizes as the spec's reader gives them."""
+
+    def torch_type(name, *args, **more):
+        return getattr(nn, f"{name}{rank}d")(*args, **more)
+
+    three, two, one = (3,) * rank, (2,) * rank, (1,) * rank
+    grouped = {"padding": 1, "groups": 2, "padding_mode": "reflect"}
+    uneven = {"padding": "same", "dilation": 1}
+    upward = {"stride": 2, "output_padding": 1}
+    conv, transposed = f"Conv{rank}d", f"ConvTranspose{rank}d"
+    for kernel, options in ((3, grouped), (2, uneven)):
+        args = {"out_channels": 6, "kernel_size": (kernel,) * rank, **options}
+        yield conv, args, shape, torch_type("Conv", 4, 6, kernel, **options)
+    args = {"out_channels": 6, "kernel_size": three, "stride": two, "output_padding": one}
+    yield transposed, args, shape, torch_type("ConvTranspose", 4, 6, 3, **upward)
+    for name, options in {
+        "BatchNorm": {},
+        "InstanceNorm": {"affine": True, "track_running_stats": True},
+    }.items():
+        yield f"{name}{rank}d", options, shape, torch_type(name, 4, **options)
+    yield (
+        f"BatchNorm{rank}d",
+        {"track_running_stats": False, "affine": False},
+        shape,
+        torch_type("BatchNorm", 4, track_running_stats=False, affine=False),
+    )
+    yield f"InstanceNorm{rank}d", {}, shape, torch_type("InstanceNorm", 4)
+    yield (
+        f"MaxPool{rank}d",
+        {"kernel_size": two, "ceil_mode": True},
+        shape,
+        torch_type("MaxPool", 2, ceil_mode=True),
+    )
+    yield (
+        f"AvgPool{rank}d",
+        {"kernel_size": two, "padding": one},
+        shape,
+        torch_type("AvgPool", 2, padding=1),
+    )
+    yield (
+        f"LPPool{rank}d",
+        {"norm_type": 2.0, "kernel_size": two},
+        shape,
+        torch_type("LPPool", 2.0, 2),
+    )
+    yield f"AdaptiveAvgPool{rank}d", {"output_size": two}, shape, torch_type("AdaptiveAvgPool", 2)
+    yield f"AdaptiveMaxPool{rank}d", {"output_size": two}, shape, torch_type("AdaptiveMaxPool", 2)
+    sides = tuple(range(1, 2 * rank + 1)) if rank < 3 else (1,) * 6
+    for name in ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
+        yield f"{name}{rank}d", {"padding": sides}, shape, torch_type(name, sides)
+    yield (
+        f"ConstantPad{rank}d",
+        {"padding": sides, "value": 0.5},
+        shape,
+        torch_type("ConstantPad", sides, 0.5),
+    )
+
+
+CASES = list(cases())
+ELSEWHERE = {"Add", "Multiply", "Concat", "Permute", "Maxout", "LayerScale", "Embedding"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "shape", "torch_module"), CASES, ids=lambda v: v if isinstance(v, str) else ""
+)
+@pytest.mark.parametrize("mode", ["evaluation", "training"])
+def test_layer_computes_what_torch_computes(kind, args, shape, torch_module, mode):
+    """Alone in a network, in the mode of its norms; dropout is off in both."""
+    expected = randomize(torch_module)
+    spec = network_spec(layer("one", kind, **args), shape=shape)
+    network = build(spec, {f"one.{name}": value for name, value in state_of(expected).items()})
+    batch = torch.randn(2, *shape, dtype=torch.float64)
+    expected.train(mode == "training" and "Norm" in kind)
+    with as_mode(network, mode):
+        (found,) = network(batch)
+    torch.testing.assert_close(found, expected(batch), rtol=1e-12, atol=1e-14)
+
+
+def test_every_layer_type_is_tried():
+    assert {kind for kind, *_ in CASES} | ELSEWHERE == set(LAYER_TYPES)
+
+
+def test_embedding_reads_ids_of_any_shape():
+    from net2net_cli.spec.model import Input
+
+    table = torch.randn(7, 3, dtype=torch.float64)
+    spec = network_spec(
+        layer("emb", "Embedding", "ids", num_embeddings=7, embedding_dim=3),
+        inputs=[Input("ids", (2, 5), "int64")],
+    )
+    ids = torch.randint(7, (4, 2, 5))
+    assert torch.equal(build(spec, {"emb.weight": table})(ids)[0], table[ids])
+
+
+def test_add_multiply_and_concat_fold_over_all_their_inputs():
+    spec = network_spec(
+        layer("gate", "AdaptiveAvgPool2d", "input", output_size=(1, 1)),
+        layer("sum", "Add", "input", "gate", "input"),
+        layer("product", "Multiply", "input", "gate", "sum"),
+        layer("end", "Concat", "input", "sum", "product"),
+        layer("rows", "Concat", "input", "input", dim=-1),
+        outputs=("sum", "product", "end", "rows"),
+    )
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    gate = x.mean((2, 3), keepdim=True)
+    total, product, end, rows = build(spec, {})(x)
+    torch.testing.assert_close(total, x + gate + x)
+    torch.testing.assert_close(product, x * gate * total)
+    assert torch.equal(end, torch.cat([x, total, product], 1))
+    assert torch.equal(rows, torch.cat([x, x], 3))
+
+
+def test_permute_counts_from_1_without_the_batch():
+    x = torch.randn(2, 3, 8, 7, dtype=torch.float64)
+    spec = network_spec(layer("nhwc", "Permute", dims=(2, 3, 1)), shape=(3, 8, 7))
+    assert torch.equal(build(spec, {})(x)[0], x.permute(0, 2, 3, 1))
+
+
+def test_maxout_takes_the_largest_of_adjacent_channels():
+    x = torch.tensor([[1.0, 5, 2, 3, -1, -4]], dtype=torch.float64)
+    spec = network_spec(layer("m", "Maxout", pieces=2), shape=(6,))
+    assert build(spec, {})(x)[0].tolist() == [[5, 3, -1]]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3,)])
+def test_layer_scale_is_stored_under_its_own_name(shape):
+    factor = torch.randn(3, *(1,) * (len(shape) - 1), dtype=torch.float64)
+    x = torch.randn(2, *shape, dtype=torch.float64)
+    spec = network_spec(layer("block.layer_scale", "LayerScale"), shape=shape)
+    assert torch.equal(build(spec, {"block.layer_scale": factor})(x)[0], x * factor)
