@@ -127,9 +127,7 @@ def make_plan(
     return plan_of(model, document, choices or Choices(), calibrated=calibrated)
 
 
-def widen_plan(
-    model: Model, layer: str, to: int, choices: Choices | None = None
-) -> Plan:
+def widen_plan(model: Model, layer: str, to: int, choices: Choices | None = None) -> Plan:
     """The plan that makes one width, named by any layer of it, ``to`` features wide."""
     document = widened(model.document, model.layout, layer, to)
     return plan_of(model, document, choices or Choices())
@@ -177,7 +175,7 @@ def plan_of(
     """The plan for a target document that extends nothing."""
     target = layout_of(to_spec(document))
     comparison = diff.compare(model.layout, target)
-    operations = planning.operations(comparison, choices, calibrated)
+    operations = planning.operations(comparison, choices, calibrated=calibrated)
     student = _student_document(document, operations)
     before = Totals(*_totals(model.layout, model.dtypes))
     common = choices.dtype or recipe.common_dtype(model.dtypes)
@@ -233,7 +231,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     started = time.monotonic()
     check_plan(plan, model)
     check_output(output, model.source.files, overwrite=options.overwrite)
-    recipes, target, comparison = _recipes(plan, model)
+    recipes, comparison = _recipes(plan, model)
     recipe.check(recipes, comparison, _sources(model))
     digest = model.source.digest()
     if plan.teacher.digest is not None and plan.teacher.digest != digest:
@@ -244,7 +242,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     found: list[Verification] = []
 
     def verified(path: Path) -> None:
-        found.append(_verify_written(plan, model, path, target, options))
+        found.append(_verify_written(plan, model, path, options))
         require(found[-1])
 
     written = write_checkpoint(
@@ -281,11 +279,11 @@ def expect_teacher(model: Model, digest: str) -> None:
         )
 
 
-def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], Layout, diff.Comparison]:
+def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Comparison]:
     source = layout_of(to_spec(parse_document(plan.source, "the plan's source spec")))
     target = layout_of(to_spec(parse_document(plan.target, "the plan's target spec")))
     comparison = diff.compare(source, target)
-    return recipe.make_recipes(comparison, plan, model.dtypes), target, comparison
+    return recipe.make_recipes(comparison, plan, model.dtypes), comparison
 
 
 def _sources(model: Model) -> tuple[str, ...]:
@@ -323,9 +321,7 @@ def _measured(
     recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
 ) -> Measured:
     """Statistics of the teacher's values for the BatchNorms that no closed form serves."""
-    names = {
-        r.base.value for r in recipes if isinstance(r.base, Moments) and not r.base.normal
-    }
+    names = {r.base.value for r in recipes if isinstance(r.base, Moments) and not r.base.normal}
     if not names:
         return {}
     from net2net_cli.verify.network import build
@@ -355,9 +351,7 @@ def _metadata(plan: Plan, digest: str) -> dict[str, str]:
     }
 
 
-def _verify_written(
-    plan: Plan, model: Model, path: Path, target: Layout, options: RunOptions
-) -> Verification:
+def _verify_written(plan: Plan, model: Model, path: Path, options: RunOptions) -> Verification:
     """Read the written file back and hold it against the teacher."""
     from net2net_cli.io import open_source
 
@@ -365,9 +359,7 @@ def _verify_written(
         student_layout = layout_of(to_spec(parse_document(plan.student, "the student's spec")))
         wanted = {n: t.shape for n, t in student_layout.tensors.items() if n in source.tensors
                   or t.line.fill != "count"}  # fmt: skip
-        written = {
-            n: i.shape for n, i in source.tensors.items() if n not in student_layout.aliases
-        }
+        written = {n: i.shape for n, i in source.tensors.items() if n not in student_layout.aliases}
         proof = prove(_width_proofs(plan), wanted, written)
         if not options.verify:
             return Verification(proof, (), "not asked for (--no-verify)")

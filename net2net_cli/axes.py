@@ -59,7 +59,7 @@ def widths(axis: Axis) -> Iterator[Width]:
 
 
 def product(*factors: Axis) -> Axis:
-    """A product in normal form: flat, ones dropped, numbers multiplied, an outermost sum outside."""
+    """A product in normal form: flat, no ones, numbers multiplied, an outermost sum outside."""
     flat: list[Axis] = []
     for factor in factors:
         for part in factor.factors if isinstance(factor, Product) else (factor,):
@@ -176,7 +176,9 @@ class Unifier:
         if cut is None:
             self.fix(a, b, reason=f"the parts laid end to end do not line up in {where}")
             return
-        first = (left, right) if sizes[0] == sizes[1] else (min((left, right), key=self.size), cut[0])
+        first = (
+            (left, right) if sizes[0] == sizes[1] else (min((left, right), key=self.size), cut[0])
+        )
         rest_a, rest_b = list(a.terms[1:]), list(b.terms[1:])
         if sizes[0] > sizes[1]:
             rest_a.insert(0, cut[1])

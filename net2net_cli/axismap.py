@@ -81,7 +81,7 @@ class Mapper:
                 expansion = self.expansions.get(axis)
                 if expansion is None:
                     return _identity(self.sizes[axis])
-                return _of_width(expansion, role, self.settled)
+                return _of_width(expansion, role, settled=self.settled)
             case Product(factors):
                 return product_map([self.axis(f, role) for f in factors])
             case Sum(terms):
@@ -97,8 +97,8 @@ def _identity(size: int) -> AxisMap:
     return AxisMap(size, positions, (int(Code.COPY),) * size, positions, (False,) * size)
 
 
-def _of_width(expansion: Expansion, role: Role, settled: bool) -> AxisMap:
-    code = _new_code(expansion.kind, role, settled)
+def _of_width(expansion: Expansion, role: Role, *, settled: bool) -> AxisMap:
+    code = _new_code(expansion.kind, role, settled=settled)
     count, before = expansion.after, expansion.before
     index = tuple(max(n, 0) for n in expansion.index)
     codes = tuple(int(Code.COPY) if n != NEW else int(code) for n in expansion.index)
@@ -113,7 +113,7 @@ def _of_width(expansion: Expansion, role: Role, settled: bool) -> AxisMap:
     return AxisMap(before, index, codes, group, repeats, means)
 
 
-def _new_code(kind: str, role: Role, settled: bool) -> Code:
+def _new_code(kind: str, role: Role, *, settled: bool) -> Code:
     if role == "write":
         return {"mean": Code.MEAN, "zero": Code.ZERO}.get(kind, Code.FRESH)
     if kind == "zero" or (kind == "mean" and settled):

@@ -116,7 +116,7 @@ def _grow(base: Tensor, recipe: Recipe, dtype: torch.dtype) -> Tensor:
             generator = _generator(recipe, f"split/{dim}")
             value = share(value, dim, axis, recipe.split, generator, dtype)
     for dim, axis in enumerate(recipe.axes):
-        value = _with_means(value, base, recipe, dim, axis)
+        value = _with_means(value, dim, axis)
     return _filled(value, recipe)
 
 
@@ -133,7 +133,7 @@ def _gathered(base: Tensor, recipe: Recipe) -> Tensor:
     return value
 
 
-def _with_means(value: Tensor, base: Tensor, recipe: Recipe, dim: int, axis: AxisMap) -> Tensor:
+def _with_means(value: Tensor, dim: int, axis: AxisMap) -> Tensor:
     """Replace MEAN rows by the mean of the rows that copy each of the old ones."""
     if not axis.means:
         return value

@@ -87,8 +87,7 @@ def encode(expansion: Expansion) -> list[dict[int, Fraction]]:
 def decode(expansion: Expansion, shares: Sequence[Fraction]) -> list[dict[int, Fraction]]:
     """D's columns as {old feature: coefficient}, given each new feature's share of its weight."""
     return [
-        {n: share} if n != NEW else {}
-        for n, share in zip(expansion.index, shares, strict=True)
+        {n: share} if n != NEW else {} for n, share in zip(expansion.index, shares, strict=True)
     ]
 
 

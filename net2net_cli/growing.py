@@ -214,8 +214,11 @@ def _arguments(layout: Layout, layer: Layer, place: str) -> dict[str, object]:
 
 def _same_size(layer: Layer, channels: int) -> dict[str, object]:
     """What makes a copied convolution keep channels and size."""
-    groups, kernel, dilation = layer.args["groups"], layer.args["kernel_size"], layer.args["dilation"]
-    assert isinstance(groups, int) and isinstance(kernel, tuple) and isinstance(dilation, tuple)
+    groups = layer.args["groups"]
+    kernel, dilation = layer.args["kernel_size"], layer.args["dilation"]
+    assert isinstance(groups, int)
+    assert isinstance(kernel, tuple)
+    assert isinstance(dilation, tuple)
     depthwise = groups > 1 and groups == layer.args.get("out_channels")
     kept = channels if depthwise else groups if channels % groups == 0 else 1
     reach = [int(str(d)) * (int(str(k)) - 1) for k, d in zip(kernel, dilation, strict=True)]
@@ -230,5 +233,3 @@ def _plain(value: Value) -> Value:
     """A size with equal entries as the one number that a default is."""
     same = isinstance(value, tuple) and len(set(value)) == 1
     return value[0] if same and isinstance(value, tuple) else value
-
-

@@ -207,7 +207,7 @@ class _Walk:
             pieces = layer.args["pieces"]
             assert isinstance(pieces, int)
             return Exact(duty.value, duty.repeat * pieces, duty.pads)
-        if layer.type == "PReLU" or layer.type == "LayerScale":
+        if layer.type in ("PReLU", "LayerScale"):
             return duty
         if kind.rule == "pointwise":
             return self._before_activation(layer, duty)
@@ -251,7 +251,8 @@ class _Walk:
         names = [
             layer.name
             for layer in self.source.spec.layers
-            if inside(self.intervals[layer.name], fixes) and LAYER_TYPES[layer.type].rule != "softmax"
+            if inside(self.intervals[layer.name], fixes)
+            and LAYER_TYPES[layer.type].rule != "softmax"
         ]
         if not names:
             return "use PReLU, whose slope starts at 1, or no activation"
@@ -270,11 +271,12 @@ class _Walk:
             raise self._refuse(layer, "the padding behind it would change the size")
         rank = len(self.target.values[layer.name].axes) - 1
         stride, dilation = layer.args["stride"], layer.args["dilation"]
-        assert isinstance(stride, tuple) and isinstance(dilation, tuple)
+        assert isinstance(stride, tuple)
+        assert isinstance(dilation, tuple)
         if any(s != 1 for s in stride):
             raise self._refuse(layer, "its stride drops values", "use stride 1")
         explicit = self._explicit_pads(layer, rank)
-        inner = before_after(LAYER_TYPES[layer.type], layer.args, rank)
+        inner = before_after(layer.args, rank)
         sign = -1 if LAYER_TYPES[layer.type].spatial == "transposed" else 1
         reach = [b + sign * e for (b, _), (e, _) in zip(inner, explicit, strict=True)]
         if any(r < 0 or r % int(str(d)) for r, d in zip(reach, dilation, strict=True)):
@@ -315,7 +317,8 @@ class _Walk:
     def _before_pool(self, layer: Layer, duty: Exact) -> Exact:
         kernel = layer.args.get("kernel_size", (2,))
         stride = layer.args.get("stride") or kernel
-        assert isinstance(kernel, tuple) and isinstance(stride, tuple)
+        assert isinstance(kernel, tuple)
+        assert isinstance(stride, tuple)
         if set(kernel) | set(stride) != {1}:
             raise self._refuse(layer, "pooling loses values")
         return duty
@@ -335,7 +338,7 @@ class _Walk:
     def _zero(self, layer: Layer) -> None:
         """Demand what makes a new layer zero: its own parameters, or its input."""
         kind = LAYER_TYPES[layer.type]
-        if layer.type == "Add" or layer.type == "Concat":
+        if layer.type in ("Add", "Concat"):
             for name in layer.inputs:
                 self.need(name, Zero(), layer.name)
             return

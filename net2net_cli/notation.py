@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 Role = Literal["write", "read"]
@@ -72,7 +72,7 @@ def names(expression: Expression) -> tuple[str, ...]:
             return tuple(n for part in parts for n in names(part))
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(text: str) -> Line:
     """Parse one line; a line without an arrow only writes. Raises NotationError."""
     tokens = _tokens(text)

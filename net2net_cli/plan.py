@@ -73,7 +73,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The checkpoint that a plan was made for. ``digest`` is None where only its header was read."""
+    """The checkpoint that a plan was made for; ``digest`` is None where only headers were read."""
 
     label: str
     header_digest: str
@@ -158,7 +158,9 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         raise TypeError("`source`, `target` or `student`: they hold YAML texts")
     return Plan(
         _record(Teacher, data["teacher"]),
-        *texts,
+        texts[0],
+        texts[1],
+        texts[2],
         _record(Choices, data["choices"]),
         tuple(_operation(o) for o in data["operations"]),
         _record(Totals, data["before"]),

@@ -24,7 +24,9 @@ _HOW = {
 }
 
 
-def operations(comparison: Comparison, choices: Choices, calibrated: bool) -> tuple[Operation, ...]:
+def operations(
+    comparison: Comparison, choices: Choices, *, calibrated: bool
+) -> tuple[Operation, ...]:
     """Every operation, insertions first. ``calibrated``: statistics will come from data.
 
     Raises UnreachableError where a width cannot grow as asked, with the reasons of the layers
@@ -34,13 +36,13 @@ def operations(comparison: Comparison, choices: Choices, calibrated: bool) -> tu
         raise UsageError(f"there is no expansion `{choices.expansion}`")
     if choices.split not in SPLITS:
         raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
-    inserts = _inserts(comparison, calibrated)
+    inserts = _inserts(comparison, calibrated=calibrated)
     widens = _widens(comparison, choices)
     _check_joint(comparison, {Width(w.width): w.expansion for w in widens})
     return (*inserts, *widens, *_rescales(comparison, widens))
 
 
-def _inserts(comparison: Comparison, calibrated: bool) -> list[Insert]:
+def _inserts(comparison: Comparison, *, calibrated: bool) -> list[Insert]:
     found = []
     for layer in comparison.target.spec.layers:
         if layer.name in comparison.matches:
@@ -56,12 +58,12 @@ def _inserts(comparison: Comparison, calibrated: bool) -> list[Insert]:
         moments = None
         if what == "identity" and layer.type.startswith("BatchNorm"):
             assert value is not None
-            moments = _moments(comparison.source, value, calibrated)
+            moments = _moments(comparison.source, value, calibrated=calibrated)
         found.append(Insert(layer.name, layer.type, what, value, how, moments))
     return found
 
 
-def _moments(source: Layout, value: str, calibrated: bool) -> str:
+def _moments(source: Layout, value: str, *, calibrated: bool) -> str:
     if calibrated:
         return "calibration"
     return "closed form" if closed_form(source.spec, value) else "probes"
@@ -126,9 +128,7 @@ def _old_members(comparison: Comparison, width: Width) -> tuple[str, ...]:
     return tuple(m for m in comparison.target.members(width) if isinstance(of.get(m), Exact))
 
 
-def _choose(
-    target: Layout, growth: _Growth, choices: Choices, members: tuple[str, ...]
-) -> str:
+def _choose(target: Layout, growth: _Growth, choices: Choices, members: tuple[str, ...]) -> str:
     borne = target.bears(growth.width)
     if growth.before == 0:
         borne &= {"fresh"}
@@ -143,7 +143,7 @@ def _choose(
     raise UnreachableError(
         f"`{members[0]}` cannot grow from {growth.before} to {growth.after}{asked}: {reasons}",
         where=_where(target, members[0]),
-        hint=_remedy(borne | target.bears(growth.width), growth, choices),
+        hint=_remedy(borne | target.bears(growth.width), growth),
     )
 
 
@@ -173,7 +173,7 @@ def _reason(demand: Demand) -> str:
     return f"`{demand.layer}` {demand.reason}" if demand.layer else demand.reason
 
 
-def _remedy(borne: frozenset[str], growth: _Growth, choices: Choices) -> str | None:
+def _remedy(borne: frozenset[str], growth: _Growth) -> str | None:
     if not borne:
         return "leave its size as it is"
     if borne == {"even"} or (borne <= {"even", "mean"} and "mean" not in borne):
@@ -206,7 +206,7 @@ def _check_joint(comparison: Comparison, chosen: Mapping[Width, str]) -> None:
 
 
 def _rescales(comparison: Comparison, widens: list[Widen]) -> list[Rescale]:
-    """eps . n/m for every LayerNorm over a width that grows by its mean (MATH: LayerNorm)."""
+    """Eps . n/m for every LayerNorm over a width that grows by its mean (MATH: LayerNorm)."""
     means = {Width(w.width): w for w in widens if w.expansion == "mean"}
     found = []
     for demand in comparison.target.demands:

@@ -178,9 +178,7 @@ class _Maker:
     def _base(self, tensor: LaidTensor) -> Base:
         comparison = self.comparison
         if tensor.layer in comparison.matches:
-            name = source_tensor(
-                comparison.source, tensor.name, tensor.layer, comparison.matches
-            )
+            name = source_tensor(comparison.source, tensor.name, tensor.layer, comparison.matches)
             assert name is not None, tensor.name
             return Copy(name)
         old = shape_of(tensor.axes, comparison.sizes)
@@ -199,9 +197,7 @@ class _Maker:
         if layer.type.startswith("BatchNorm"):
             how = self.inserted[layer.name].moments
             normal = (
-                closed_form(self.comparison.source.spec, duty.value)
-                if how == "closed form"
-                else ()
+                closed_form(self.comparison.source.spec, duty.value) if how == "closed form" else ()
             )
             eps = float(str(layer.args["eps"]))
             return Moments(duty.value, tensor.line.name, eps, normal, duty.repeat)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isqrt
 
 from net2net_cli.io import TensorInfo
@@ -73,7 +74,7 @@ def _in_order(weights: list[_Weight]) -> list[_Weight] | None:
     """The one order in which each layer reads what the one before gives, numbers as numbers."""
     rest = sorted(weights, key=lambda w: [(not p.isdigit(), int(p) if p.isdigit() else 0, p)
                                           for p in w.name.split(".")])  # fmt: skip
-    if all(_reads(b, a) for a, b in zip(rest, rest[1:], strict=False)):
+    if all(_reads(b, a) for a, b in pairwise(rest)):
         return rest
     for first in rest:
         chain = _followed(first, [w for w in rest if w is not first])
@@ -106,9 +107,7 @@ def _layer(weight: _Weight) -> str:
     if rank == 0:
         return f"{{type: Linear, out_features: {out}{bias}}}"
     kernel = list(weight.shape[2:])
-    return (
-        f"{{type: Conv{rank}d, out_channels: {out}, kernel_size: {kernel}, padding: same{bias}}}"
-    )
+    return f"{{type: Conv{rank}d, out_channels: {out}, kernel_size: {kernel}, padding: same{bias}}}"
 
 
 def _flattened(before: _Weight, weight: _Weight, at: int) -> dict[str, str]:

@@ -41,4 +41,4 @@ def _value(key: str, text: str) -> Value:
         found = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {key}: `{text}` is no value") from None
-    return tuple(found) if isinstance(found, list) else found  # type: ignore[no-any-return]
+    return tuple(found) if isinstance(found, list) else found

@@ -34,7 +34,10 @@ def source_sizes(
     Raises UnreachableError where no sizes fit: the target connects features that the source keeps
     apart, or cuts them elsewhere.
     """
-    equations = [*_tensor_equations(source, target, matches), *_value_equations(source, target, duties)]
+    equations = [
+        *_tensor_equations(source, target, matches),
+        *_value_equations(source, target, duties),
+    ]
     sizes: dict[Width, int] = {}
     reached = {w for e in equations for w in widths(e.axis)}
     sizes.update({w: 0 for w in _all_widths(target) if w not in reached})
@@ -45,7 +48,7 @@ def source_sizes(
             sizes[width] = target.sizes[width]
             while _substitute(equations, sizes):
                 pass
-    _check(equations, sizes, target)
+    _check(equations, sizes)
     return sizes
 
 
@@ -76,9 +79,7 @@ def _tensor_equations(
     return found
 
 
-def source_tensor(
-    source: Layout, name: str, layer: str, matches: Mapping[str, str]
-) -> str | None:
+def source_tensor(source: Layout, name: str, layer: str, matches: Mapping[str, str]) -> str | None:
     """The source's name of a tensor of a matched layer, aliases resolved; None if it has none."""
     old = matches[layer] + name[len(layer) :]
     old = source.aliases.get(old, old)
@@ -117,7 +118,7 @@ def _substitute(equations: Sequence[Equation], sizes: dict[Width, int]) -> bool:
     return progress
 
 
-def _check(equations: Sequence[Equation], sizes: dict[Width, int], target: Layout) -> None:
+def _check(equations: Sequence[Equation], sizes: dict[Width, int]) -> None:
     for equation in equations:
         if size_of(equation.axis, sizes) != equation.size:
             raise _no_fit(equation, size_of(equation.axis, sizes))

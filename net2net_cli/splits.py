@@ -35,7 +35,7 @@ def share(
     members = _members(axis)
     for count in sorted({len(m) for m in members if len(m) > 1}):
         at = torch.tensor([m for m in members if len(m) == count], device=value.device)
-        picked = value.index_select(dim, at.flatten()).unflatten(dim, at.shape)
+        picked = torch.unflatten(value.index_select(dim, at.flatten()), dim, at.shape)
         parts = _parts(picked, dim + 1, split, generator, dtype)
         value = value.index_copy(dim, at.flatten(), parts.flatten(dim, dim + 1))
     return value

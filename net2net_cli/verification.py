@@ -149,7 +149,8 @@ def failure(judged: Judged) -> DifferenceError:
     if not c.nan_equal:
         what = "NaN or infinite values stand in different places"
     else:
-        what = f"a relative error of {c.relative_error:.1e}, where {judged.tolerance:.0e} is allowed"
+        allowed = f"{judged.tolerance:.0e} is allowed"
+        what = f"a relative error of {c.relative_error:.1e}, where {allowed}"
     return DifferenceError(
         f"teacher and student differ in {c.mode} mode: {what}",
         hint="--tolerance sets another bound",

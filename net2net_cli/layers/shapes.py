@@ -16,9 +16,8 @@ Sizes = tuple[int, ...]
 
 def spatial_sizes(kind: LayerType, args: Mapping[str, Value], sizes: Sizes) -> Sizes:
     """The sizes of the spatial axes after a layer; ValueError where it cannot be applied."""
+    found = sizes
     match kind.spatial:
-        case "none":
-            found = sizes
         case "conv":
             found = _conv(args, sizes)
         case "transposed":
@@ -37,7 +36,7 @@ def spatial_sizes(kind: LayerType, args: Mapping[str, Value], sizes: Sizes) -> S
     return found
 
 
-def before_after(kind: LayerType, args: Mapping[str, Value], rank: int) -> list[tuple[int, int]]:
+def before_after(args: Mapping[str, Value], rank: int) -> list[tuple[int, int]]:
     """The zeros that a convolution puts before and after each spatial axis."""
     if args["padding"] == "valid":
         return [(0, 0)] * rank
@@ -49,7 +48,7 @@ def before_after(kind: LayerType, args: Mapping[str, Value], rank: int) -> list[
 
 
 def pad_pairs(padding: Value, rank: int) -> list[tuple[int, int]]:
-    """torch's flat padding (last axis first) as (before, after) for each axis in order."""
+    """A flat padding of torch's (last axis first) as (before, after) for each axis in order."""
     flat = padding if isinstance(padding, tuple) else (padding,) * (2 * rank)
     values = [int(str(v)) for v in flat]
     return [(values[2 * i], values[2 * i + 1]) for i in reversed(range(rank))]

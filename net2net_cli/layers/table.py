@@ -52,7 +52,8 @@ class Arg:
 
 
 Fill = Literal["uniform", "normal", "ones", "zeros", "init", "count"]
-"""How torch initialises an entry: uniform in +-1/sqrt(fan-in), N(0, 1), 1, 0 or the argument ``init``; ``count`` is the int64 0 of ``num_batches_tracked``."""
+"""How torch initialises an entry: uniform in +-1/sqrt(fan-in), N(0, 1), 1, 0, the argument ``init``;
+``count`` is the int64 0 of ``num_batches_tracked``."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ features   the last axis, whatever stands before it
 norm       statistics over the last axes; lookup: ids become a new last axis
 """
 
-Spatial = Literal["none", "conv", "transposed", "pool", "adaptive", "upsample", "pad", "unpool"]
+Spatial = Literal["none", "conv", "transposed", "pool", "adaptive", "upsample", "pad"]
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,12 @@ _ACTIVATIONS = (
     ),
     *(
         LayerType(
-            name, "softmax", (Arg("dim", "int", "required", low=-9),), zero=False, low=low, high=high
+            name,
+            "softmax",
+            (Arg("dim", "int", "required", low=-9),),
+            zero=False,
+            low=low,
+            high=high,
         )
         for name, low, high in (
             ("Softmax", 0.0, 1.0), ("Softmin", 0.0, 1.0), ("LogSoftmax", -inf, 0.0),
@@ -446,8 +452,7 @@ _STRUCTURE = (
 )
 
 LAYER_TYPES: Mapping[str, LayerType] = {
-    kind.name: kind
-    for kind in (*_PARAMETRIC, *_NORMS, *_ACTIVATIONS, *_SPATIAL, *_STRUCTURE)
+    kind.name: kind for kind in (*_PARAMETRIC, *_NORMS, *_ACTIVATIONS, *_SPATIAL, *_STRUCTURE)
 }
 """Every layer type by name. All are torch.nn's own but these: Add, Multiply and Concat join
 several inputs; Permute takes torch.permute's ``dims`` without the batch axis' 0, counted from 1

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from net2net_cli.axes import Axis, Number, product, total, widths
 from net2net_cli.errors import SpecError
-from net2net_cli.laying.builder import Builder
 from net2net_cli.layers.shapes import spatial_sizes
 from net2net_cli.layers.table import LayerType, TensorLine, has_tensor, tensor_name
 from net2net_cli.layers.zero import maps_zero
+from net2net_cli.laying.builder import Builder
 from net2net_cli.layout import (
     ALL,
     EACH,
@@ -124,7 +124,7 @@ def _check_rank(layer: Layer, kind: LayerType, data: Data) -> None:
 
 def _scope(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Scope:
     """The axes behind a line's local widths."""
-    axis, args = data.axes[0], layer.args
+    axis = data.axes[0]
     size = builder.unifier.size(axis)
     for argument in kind.sizes:
         if argument in ("in_channels", "num_features", "num_channels"):
@@ -133,7 +133,7 @@ def _scope(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Scope
         return {"c": _slopes(layer, axis, size)}
     if not kind.tensors or kind.signature == "c -> c":
         return {"c": axis}
-    return _grouped(builder, layer, kind, axis, size)
+    return _grouped(builder, layer, axis, size)
 
 
 def _slopes(layer: Layer, axis: Axis, size: int) -> Axis:
@@ -146,7 +146,7 @@ def _slopes(layer: Layer, axis: Axis, size: int) -> Axis:
     return Number(1) if count == 1 else axis
 
 
-def _grouped(builder: Builder, layer: Layer, kind: LayerType, axis: Axis, size: int) -> Scope:
+def _grouped(builder: Builder, layer: Layer, axis: Axis, size: int) -> Scope:
     count_name = "num_groups" if layer.type == "GroupNorm" else "groups"
     groups = integer(layer.args[count_name])
     if size % groups:
@@ -294,7 +294,7 @@ def _writes(kind: LayerType) -> Expression:
 
 
 def _note_arguments(builder: Builder, layer: Layer, kind: LayerType, scope: Scope) -> None:
-    found = {
+    found: dict[str, tuple[Axis, ...]] = {
         argument: (_axis(parse(text).axes[0][0], scope),) for argument, text in kind.sizes.items()
     }
     if layer.type == "PReLU" and scope["c"] == Number(1):

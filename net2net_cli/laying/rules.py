@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from net2net_cli.axes import Axis, Number, product, total, widths
 from net2net_cli.errors import SpecError
-from net2net_cli.laying.builder import Builder
-from net2net_cli.laying.lines import channels, features, lookup, norm
 from net2net_cli.layers.table import LAYER_TYPES, LayerType
 from net2net_cli.layers.zero import maps_zero
+from net2net_cli.laying.builder import Builder
+from net2net_cli.laying.lines import channels, features, lookup, norm
 from net2net_cli.layout import ALL, EACH, MEAN, NOTHING, ZERO, Data, integer, place_of
 from net2net_cli.spec.model import Layer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from net2net_cli.errors import Place, SpecError, closest
 from net2net_cli.spec.located import parse
 from net2net_cli.spec.names import check_name
-from net2net_cli.spec.tree import Node, Scalar, Table, describe, text_of, with_entry, without
+from net2net_cli.spec.tree import Node, Scalar, Table, describe, text_of, without
 
 VERSION = 1
 TOP_KEYS = ("net2net", "extends", "source", "output", "rename", "input", "layers", "outputs")
@@ -107,11 +107,6 @@ def document(root: Table, file: str) -> Document:
         output=_text(root, "output", "write the path of the file to write"),
         rename=_rename(root.entries.get("rename")),
     )
-
-
-def with_root_entry(doc: Document, key: str, value: Node) -> Document:
-    """The document with one top-level key set."""
-    return document(with_entry(doc.root, key, value), doc.file)
 
 
 def network_only(doc: Document) -> Document:

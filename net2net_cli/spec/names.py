@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from net2net_cli.errors import Place, SpecError
 
 MAX_LENGTH = 255
+_NAME = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 
 
 def join(prefix: str, name: str) -> str:
@@ -23,14 +26,15 @@ def scopes_of(name: str) -> tuple[str, ...]:
 
 def check_name(name: str, place: Place) -> None:
     """Refuse what cannot be the prefix of a tensor's name. Raises SpecError."""
+    if len(name) <= MAX_LENGTH and _NAME.fullmatch(name) and name.isprintable():
+        return
     shown = f"`{name}`" if name.isprintable() and len(name) <= MAX_LENGTH else "this"
     if len(name) > MAX_LENGTH:
         raise SpecError(
             f"{shown} is too long for a name", where=place, hint=f"up to {MAX_LENGTH} characters"
         )
-    if any(c.isspace() or not c.isprintable() for c in name) or "" in name.split("."):
-        raise SpecError(
-            f"{shown} cannot be a name",
-            where=place,
-            hint="a name has no spaces, and dots only between its parts",
-        )
+    raise SpecError(
+        f"{shown} cannot be a name",
+        where=place,
+        hint="a name has no spaces, and dots only between its parts",
+    )
