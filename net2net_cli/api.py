@@ -53,6 +53,7 @@ from net2net_cli.verification import (
     Verification,
     probe_inputs,
     probe_models,
+    remarks,
     require,
 )
 from net2net_cli.verify.proof import WidthProof, prove
@@ -365,10 +366,10 @@ def _verify_written(plan: Plan, model: Model, path: Path, options: RunOptions) -
             return Verification(proof, (), "not asked for (--no-verify)")
         document = parse_document(plan.student, "the student's spec")
         student = Model(source, document, to_spec(document), student_layout, "the plan")
-        probes = probe_models(model, student, replace(
-            options.probe, device=options.device), expected_drift(plan, model, options),
-        )  # fmt: skip
-        return Verification(proof, probes)
+        expected = expected_drift(plan, model, options)
+        given = replace(options.probe, device=options.device)
+        probes = probe_models(model, student, given, expected)
+        return Verification(proof, probes, notes=remarks(probes, expected))
 
 
 def _width_proofs(plan: Plan) -> list[WidthProof]:
@@ -394,9 +395,9 @@ def expected_drift(plan: Plan, model: Model, options: RunOptions) -> Expected:
 
 def verify(teacher: Model, student: Model, options: ProbeOptions | None = None) -> Verification:
     """Probe two checkpoints, and judge whether the student computes what the teacher does."""
-    return Verification(
-        None, probe_models(teacher, student, options or ProbeOptions(), _drift_of(student))
-    )
+    expected = _drift_of(student)
+    probes = probe_models(teacher, student, options or ProbeOptions(), expected)
+    return Verification(None, probes, notes=remarks(probes, expected))
 
 
 def _drift_of(student: Model) -> Expected:

@@ -144,6 +144,14 @@ def _stepper(bars: Progress) -> Step:
     return step
 
 
+class _Console(Console):
+    """A closed pipe ends the run in cli.main, which knows the exit code; rich would take 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass it on."""
+        raise BrokenPipeError
+
+
 def _nowhere() -> TextIO:
     """For a process that was started with a stream closed."""
     return Path(os.devnull).open("w", encoding="utf-8")
@@ -154,7 +162,7 @@ def _console(stream: TextIO, *, no_color: bool) -> Console:
         stream.reconfigure(errors="backslashreplace")  # a name may hold what the locale has not
     lively = _lively(stream, os.environ) and not no_color
     watched = stream.isatty() and not _set(os.environ, "CI")
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=lively,
         force_interactive=lively,

@@ -48,7 +48,7 @@ def _inserts(comparison: Comparison, *, calibrated: bool) -> list[Insert]:
         if layer.name in comparison.matches:
             continue
         duty = comparison.duties.of[layer.name]
-        what, value, how = "free", None, "initialised as torch does; nothing reads it yet"
+        what, value, how = "free", None, _free_how(layer.type)
         if isinstance(duty, Exact):
             what, value, how = "identity", duty.value, _identity_how(layer.type)
         elif layer.name in comparison.duties.zeroed:
@@ -61,6 +61,11 @@ def _inserts(comparison: Comparison, *, calibrated: bool) -> list[Insert]:
             moments = _moments(comparison.source, value, calibrated=calibrated)
         found.append(Insert(layer.name, layer.type, what, value, how, moments))
     return found
+
+
+def _free_how(kind: str) -> str:
+    fed = "what it feeds starts at zero"
+    return f"freshly initialised; {fed}" if LAYER_TYPES[kind].tensors else fed
 
 
 def _moments(source: Layout, value: str, *, calibrated: bool) -> str:

@@ -46,11 +46,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Verification:
-    """``proof`` is None where there is no plan; ``skipped`` says why nothing was probed."""
+    """``proof`` is None where there is no plan; ``skipped`` says why nothing was probed; ``notes``
+    are what a person should know of the figures."""
 
     proof: Proof | None
     probes: tuple[Judged, ...]
     skipped: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -89,6 +91,28 @@ def probe_models(
     found = probe(networks[0], networks[1], inputs)
     dtypes = set(student.dtypes.values())
     return tuple(Judged(c, _tolerance(c, dtypes, options, expected)) for c in found)
+
+
+DRIFT, BLIND = 2e-2, 1e-6
+
+
+def remarks(probes: tuple[Judged, ...], expected: Expected) -> tuple[str, ...]:
+    """What to know of a probe: that it saw little, or that training begins with a small step."""
+    found = []
+    for judged in probes:
+        c = judged.comparison
+        if max(o.spread for o in c.outputs) < BLIND:
+            found.append(
+                f"in {c.mode} mode the outputs hardly depend on the inputs, so that the probe says"
+                " little; give real inputs with --probe-data"
+            )
+        if c.mode == "training" and expected.inserted == "estimated" and c.relative_error > DRIFT:
+            found.append(
+                "in training mode the statistics of the inserted BatchNorms, which were estimated,"
+                f" move the outputs by {c.relative_error:.0%} at the first step;"
+                " --calibrate DATA measures them"
+            )
+    return tuple(found)
 
 
 def probe_inputs(teacher: Model, options: ProbeOptions) -> dict[str, Tensor]:

@@ -6,15 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from net2net_cli.cli.files import check_report, write_report
-from net2net_cli.cli.options import Checking, Common, Growth, Probing, Writing
+from net2net_cli.cli.options import Checking, Common, Growth, Probing, Target, Writing
 from net2net_cli.cli.parts import checkpoint_part, remarks, student_part
 from net2net_cli.cli.paths import STREAM, check_streams, output_of
-from net2net_cli.errors import OutputError
+from net2net_cli.errors import OutputError, UsageError
 from net2net_cli.report import Outcome
 
 if TYPE_CHECKING:
     from net2net_cli.api import Choices, Model, Plan, ProbeOptions, RunOptions
     from net2net_cli.console import Step
+
+
+def check_target(target: Target) -> None:
+    """Refuse to grow into nothing in particular."""
+    if target.spec is None and not target.settings:
+        raise UsageError(
+            "nothing says what to grow into",
+            hint="give a spec with --spec FILE, or an argument with --set fc1.out_features=512",
+        )
 
 
 def choices_of(growth: Growth, dtype: str | None = None) -> Choices:
@@ -85,7 +94,7 @@ def carry_out(
     outcome = Outcome(
         command,
         0,
-        notes,
+        (*notes, *remarks(grown.verification.notes)),
         checkpoint_part(model, grown.teacher_digest),
         student_part(grown),
         plan=plan,

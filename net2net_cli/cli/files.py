@@ -31,8 +31,13 @@ def write_text_file(
     return Path(output)
 
 
-def check_report(path: Path | None, *, overwrite: bool, sources: Sequence[Path] = ()) -> None:
-    """Refuse a report that cannot be written, before any work starts."""
+def check_report(
+    path: Path | None, *, overwrite: bool, sources: Sequence[Path] = (), drawn: bool = True
+) -> None:
+    """Refuse a report that cannot be written, before any work starts.
+
+    ``drawn`` says whether the command has a network to draw.
+    """
     from net2net_cli.io.target import check_output
     from net2net_cli.report import REPORT_ENDINGS
 
@@ -42,6 +47,10 @@ def check_report(path: Path | None, *, overwrite: bool, sources: Sequence[Path] 
         raise UsageError(
             f"`{path}` is no name for a report: its ending tells its form",
             hint=f"the endings are {', '.join(REPORT_ENDINGS)}",
+        )
+    if path.suffix.lower() == ".svg" and not drawn:
+        raise UsageError(
+            "there is no network to draw here", hint="the other endings are .html, .md and .json"
         )
     check_output(str(path), sources, overwrite=overwrite)
 

@@ -27,10 +27,11 @@ def grow(
 ) -> Outcome:
     """Grow a checkpoint into a bigger network: plan, apply, verify."""
     from net2net_cli import api
-    from net2net_cli.cli.carry_out import carry_out, choices_of, choose_output
+    from net2net_cli.cli.carry_out import carry_out, check_target, choices_of, choose_output
     from net2net_cli.cli.paths import checkpoint_of
     from net2net_cli.cli.values import parse_settings
 
+    check_target(target)
     model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
     if expect_teacher is not None:
         api.expect_teacher(model, expect_teacher)

@@ -16,6 +16,7 @@ from net2net_cli import __version__
 
 if TYPE_CHECKING:
     from net2net_cli.cli.options import Common
+    from net2net_cli.report import Outcome
 
 CLOSED_PIPE = 141
 
@@ -31,13 +32,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         with ending_cleanly():
             code = _attempt(arguments)
-            _flush()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
         code = CLOSED_PIPE
-    if code == CLOSED_PIPE:
-        _drop_output()
+    _close_output()
     return code
 
 
@@ -52,8 +51,11 @@ def _attempt(arguments: list[str]) -> int:
         found = app(arguments or ["--help"], prog_name="net2net", standalone_mode=False)
         if not isinstance(found, tuple):  # help was asked for, or is all that can be offered
             return 0 if arguments else 2
-        outcome, common = found
+        outcome: Outcome = found[0]
+        common: Common = found[1]
         show(outcome, common.form, common.screen())
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -75,12 +77,11 @@ def _fail(error: Exception, arguments: Sequence[str], common: Common) -> int:
     return failure.exit_code
 
 
-def _flush() -> None:
-    if sys.stdout is not None:
+def _close_output() -> None:
+    """What cannot be written any more must not raise when Python ends."""
+    if sys.stdout is None:
+        return
+    try:
         sys.stdout.flush()
-
-
-def _drop_output() -> None:
-    """Whoever read us is gone: what is left in the buffers must not raise at exit."""
-    if sys.stdout is not None:
+    except (OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -31,13 +31,14 @@ def plan(
 ) -> Outcome:
     """Show what growing would do; -o saves the plan."""
     from net2net_cli import api
-    from net2net_cli.cli.carry_out import choices_of
+    from net2net_cli.cli.carry_out import check_target, choices_of
     from net2net_cli.cli.files import check_report, write_report, write_text_file
     from net2net_cli.cli.parts import checkpoint_part, remarks
     from net2net_cli.cli.paths import checkpoint_of
     from net2net_cli.cli.values import parse_settings
     from net2net_cli.plan import to_json
 
+    check_target(target)
     check_report(report, overwrite=overwrite)
     model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
     if expect_teacher is not None:

@@ -10,7 +10,7 @@ from typer import BadParameter
 
 from net2net_cli.errors import UsageError
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE | re.ASCII)
 
 
 def parse_size(text: str) -> int:
@@ -27,7 +27,7 @@ def parse_size(text: str) -> int:
 
 def parse_count(text: str | int) -> int:
     """A whole number of at least 1."""
-    if not str(text).isdecimal() or int(text) < 1:
+    if not (str(text).isascii() and str(text).isdecimal()) or int(text) < 1:
         raise BadParameter(f"`{text}` is no whole number of at least 1")
     return int(text)
 
@@ -47,12 +47,12 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
     """The pairs of ``--set``; a key that is given twice is an error."""
     settings: dict[str, str] = {}
     for pair in pairs:
-        key, equals, value = pair.partition("=")
+        key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not key:
             raise UsageError(
                 f"--set {pair} is no key=value", hint="write it as --set fc1.out_features=512"
             )
         if key in settings:
-            raise UsageError(f"--set gives {key} twice")
-        settings[key.strip()] = value.strip()
+            raise UsageError(f"--set gives {key} twice", hint="keep one of the two")
+        settings[key] = value
     return settings

@@ -54,14 +54,14 @@ def verify(
     from net2net_cli.report import from_error
     from net2net_cli.verification import failure
 
-    check_report(report, overwrite=overwrite)
+    check_report(report, overwrite=overwrite, drawn=False)
     models = api.open_model(teacher, source_spec), api.open_model(student, spec)
     found = api.verify(*models, probe_options(probing, device, seed))
     failed = tuple(from_error(failure(judged)) for judged in found.probes if not judged.passed)
     outcome = Outcome(
         "verify",
         0 if found.passed else 4,
-        (*remarks(models[0].notes, models[1].notes), *failed),
+        (*remarks(models[0].notes, models[1].notes, found.notes), *failed),
         checkpoint_part(models[0]),
         checkpoint_part(models[1]),
         verification=found,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from net2net_cli.errors import UsageError
 from net2net_cli.report.outcome import Checkpoint, Diagnostic, Outcome, from_error
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def show(outcome: Outcome, form: Form, screen: Screen) -> None:
         case "mermaid":
             from net2net_cli.report.drawing import mermaid
 
-            write_text(mermaid(graphs_of(outcome)))
+            write_text(mermaid(_drawn(outcome)) if outcome.exit_code in (0, 5) else "")
 
 
 def render(outcome: Outcome, ending: str) -> str:
@@ -69,9 +70,19 @@ def render(outcome: Outcome, ending: str) -> str:
         case ".md":
             return markdown(outcome, drawing=mermaid(graphs) if graphs else "")
         case ".svg":
-            return svg(graphs)
+            return svg(_drawn(outcome))
         case _:
             return page(outcome, svg(graphs) if graphs else "")
+
+
+def _drawn(outcome: Outcome) -> list[tuple[str, Graph]]:
+    graphs = graphs_of(outcome)
+    if not graphs:
+        raise UsageError(
+            f"{outcome.command} has no network to draw",
+            hint="pictures are for inspect, plan, apply, grow, widen and deepen",
+        )
+    return graphs
 
 
 def graphs_of(outcome: Outcome) -> list[tuple[str, Graph]]:

@@ -105,7 +105,7 @@ def _check_inputs(teacher: Network, student: Network) -> None:
     for mine, other in zip(ours, theirs, strict=True):
         if mine.shape != other.shape:
             raise DifferenceError(
-                f"input {mine.name} has the shape {list(mine.shape)} in the teacher, "
+                f"the input `{mine.name}` has the shape {list(mine.shape)} in the teacher, "
                 f"but {list(other.shape)} in the student"
             )
 

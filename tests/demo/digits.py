@@ -26,7 +26,7 @@ from net2net_cli.verify.network import Network, build
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
 FOLDER = ROOT / "build" / "demo"
-TEACHER_STEPS, FURTHER_STEPS, BATCH = 60, 300, 64
+TEACHER_STEPS, FURTHER_STEPS, BATCH = 60, 100, 64
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def untrained(spec_file: Path) -> Network:
     """The network of a spec, initialised as torch does."""
     network = Network(to_spec(read_document(spec_file)), torch.float32).to_empty(device="cpu")
     for step in network.steps:
-        if hasattr(step.module, "reset_parameters"):
-            step.module.reset_parameters()
+        reset = getattr(step.module, "reset_parameters", None)
+        if reset is not None:
+            reset()
     return network
 
 
@@ -128,9 +129,12 @@ def main() -> None:
     train(teacher, digits, TEACHER_STEPS, seed=1)
     save_file(state_of(teacher), FOLDER / "teacher.safetensors", {"format": "pt"})
 
-    net2net("grow", "teacher.safetensors", "--spec", "digits_bigger.yaml", "-o",
+    save_file({"input": digits.images}, FOLDER / "images.safetensors")
+
+    data = ("--calibrate", "images.safetensors", "--probe-data", "images.safetensors")
+    net2net("grow", "teacher.safetensors", "--spec", "digits_bigger.yaml", *data, "-o",
             "student.safetensors")  # fmt: skip
-    net2net("verify", "teacher.safetensors", "student.safetensors")
+    net2net("verify", "teacher.safetensors", "student.safetensors", *data[2:])
 
     bigger = resolve(read_document(FOLDER / "digits_bigger.yaml"), None)
     student = build(to_spec(bigger), load_file(FOLDER / "student.safetensors"), torch.float32)

@@ -65,7 +65,7 @@ def network(layers: object) -> Document:
     return doc
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(NETWORKS)
 def test_every_document_can_be_written_and_read(layers: object) -> None:
     doc = network(layers)
@@ -75,7 +75,7 @@ def test_every_document_can_be_written_and_read(layers: object) -> None:
     assert dump(again) == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(NETWORKS, st.data())
 def test_an_insertion_moves_exactly_the_readers_of_its_value(
     layers: object, data: st.DataObject
@@ -87,7 +87,7 @@ def test_an_insertion_moves_exactly_the_readers_of_its_value(
     prefix = data.draw(st.sampled_from(sorted(prefixes)))
     new = [f"{prefix}{name}" for name in data.draw(st.sampled_from([["new"], ["n1", "n2"]]))]
     try:
-        doc = insert_after(doc, value, dict.fromkeys(new, {"type": "Tanh"}))
+        doc = insert_after(doc, value, {key: {"type": "Tanh"} for key in new})
     except SpecError as error:
         assert "cannot stand" in error.message
         assert prefix != value.rpartition(".")[0] + "."
@@ -109,11 +109,19 @@ def test_a_target_that_extends_gives_what_an_insertion_gives(
     layers: object, data: st.DataObject
 ) -> None:
     doc = network(layers)
-    value = data.draw(st.sampled_from([layer.name for layer in to_spec(doc).layers]))
+    names = [layer.name for layer in to_spec(doc).layers]
+    value = data.draw(st.sampled_from(names))
+    assume(not any(name.endswith(f".{value}") for name in names))  # a nearer name would be meant
     name = f"{value.rpartition('.')[0]}.new".lstrip(".")
     text = f"net2net: 1\nextends: source\nlayers: {{{name}: {{type: Tanh, after: '{value}'}}}}"
     grown = extend(parse_document(text, "t.yaml"), doc)
     assert dump(grown) == dump(insert_after(doc, value, {name: {"type": "Tanh"}}))
+
+
+PIECES = (
+    "", "{", "}", "[", "]", ":", ": ", "\n", "  ", "&a ", "*a", "null", "0", "-", "'", '"', "<<: ",
+    "type", "#", "\t", "1e9",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -122,8 +130,7 @@ def test_a_damaged_text_is_read_or_refused_but_never_crashes(seed: int) -> None:
     text = RESNET
     for _ in range(draw.randint(1, 4)):
         at = draw.randrange(len(text))
-        piece = draw.choice(["", "{", "}", "[", "]", ":", ": ", "\n", "  ", "&a ", "*a", "null", "0",
-                             "-", "'", '"', "<<: ", "type", "#", "\t", "1e9", text[at : at + 20]])  # fmt: skip
+        piece = draw.choice([*PIECES, text[at : at + 20]])
         text = text[:at] + piece + text[at + draw.randint(0, 8) :]
     try:
         to_spec(parse_document(text, FILE))

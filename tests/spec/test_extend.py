@@ -111,9 +111,8 @@ def test_a_wrong_value_is_refused_at_its_line_in_the_target() -> None:
 
 
 def test_a_layers_inputs_may_change() -> None:
-    assert edges(grown("sum: {inputs: [mixed, b, mixed]}\nb: {type: ReLU, after: mixed}"))["sum"] == (
-        "mixed", "b", "mixed",
-    )  # fmt: skip
+    found = edges(grown("sum: {inputs: [mixed, b, mixed]}\nb: {type: ReLU, after: mixed}"))
+    assert found["sum"] == ("mixed", "b", "mixed")
 
 
 def test_new_layers_stand_after_what_they_name() -> None:

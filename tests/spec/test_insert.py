@@ -119,14 +119,14 @@ def test_a_name_from_elsewhere_says_its_inputs() -> None:
 
 
 def test_a_branch_cannot_end_in_a_layer_that_its_name_puts_elsewhere() -> None:
-    with pytest.raises(SpecError, match="new cannot stand after mixed.b1.b") as caught:
+    with pytest.raises(SpecError, match=r"new cannot stand after mixed\.b1\.b") as caught:
         inserted("mixed.b1.b", "new")
     assert "`mixed.b1.`" in str(caught.value.hint)
 
 
 def test_a_name_that_is_taken_is_refused() -> None:
     for name in ("fc", "layer1", "mixed.b1", "layer1.0.bn", "input"):
-        with pytest.raises(SpecError, match="exists already|input"):
+        with pytest.raises(SpecError, match=r"exists already|input"):
             insert_after(document(LAYERS), "stem", {name: RELU})
 
 
@@ -182,5 +182,5 @@ def test_nothing_to_insert_changes_nothing() -> None:
 
 def test_a_name_that_hides_what_others_read_is_refused_or_right() -> None:
     layers = "a: {type: ReLU}\ng: {b: {type: ReLU}, c: {type: Add, inputs: [a, b]}}"
-    with pytest.raises(SpecError, match="g.a cannot stand"):
+    with pytest.raises(SpecError, match=r"g\.a cannot stand"):
         insert_after(document(layers), "g.b", {"g.a": RELU})

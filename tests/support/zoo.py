@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from net2net_cli.layout import Layout
 from net2net_cli.spec import Document, Spec, read_document, resolve, to_spec
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -59,6 +61,30 @@ def network(name: str, image: int = 64) -> Spec:
     """The graph of that spec, for images of ``image`` pixels a side where it takes larger ones."""
     spec = to_spec(read(name))
     return replace(spec, inputs=tuple(replace(i, shape=_cut(i.shape, image)) for i in spec.inputs))
+
+
+def header(name: str) -> str:
+    """The comment on top of a spec, on one line."""
+    text = (SPECS / f"{name}.yaml").read_text(encoding="utf-8")
+    lines = text[: text.index("net2net: 1")].splitlines()
+    assert all(line.startswith("#") for line in lines)
+    return " ".join(" ".join(line.strip("#\\") for line in lines).split())
+
+
+def command(name: str) -> str:
+    """The command that the comment on top of a target gives."""
+    found = re.search(r"net2net grow .*? -o \S+", header(name))
+    assert found is not None
+    return found.group()
+
+
+def random_state(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
+    """Weights for a network: one tensor for each of the layout's, as ``random_tensor`` draws it."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        tensor.name: random_tensor(tensor.name, tensor.shape, generator)
+        for tensor in layout.tensors.values()
+    }
 
 
 def random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -1,0 +1,161 @@
+"""Teachers that live in memory, grown as the program does it, judged by its verifier.
+
+No file is written, so that thousands of networks can be grown; what is written to disk, and how,
+other tests look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from net2net_cli import diff, recipe
+from net2net_cli.api import Choices, Model, Plan, from_json, plan_of, to_json
+from net2net_cli.execute import Executor
+from net2net_cli.io import Source, TensorInfo
+from net2net_cli.laying import layout_of
+from net2net_cli.layout import LaidTensor
+from net2net_cli.plan import Insert
+from net2net_cli.recipe import Moments
+from net2net_cli.spec import Document, dump, parse_document, to_spec
+from net2net_cli.spec.document import document
+from net2net_cli.spec.tree import Table, from_plain
+from net2net_cli.verify.inputs import draw_inputs
+from net2net_cli.verify.network import Network, build
+from net2net_cli.verify.probe import probe
+from net2net_cli.verify.statistics import value_statistics
+
+EXACT = 1e-10
+FILE = "drawn.yaml"
+
+
+class MemorySource(Source):
+    """A checkpoint made of tensors."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self.label, self.path, self.files = "drawn", None, ()
+        self.state = state
+        self.metadata: Mapping[str, str] = MappingProxyType({})
+        self.tensors = {
+            name: TensorInfo(name, str(value.dtype).removeprefix("torch."), tuple(value.shape))
+            for name, value in state.items()
+        }
+
+    def raw(self, name: str) -> memoryview:
+        flat = self.state[name].contiguous().reshape(-1)
+        return memoryview(flat.view(torch.uint8).numpy().tobytes())
+
+    def tensor(self, name: str) -> Tensor:
+        return self.state[name]
+
+    def close(self) -> None:
+        return
+
+
+def described(layers: Mapping[str, object], **top: object) -> Document:
+    """A spec given as plain data; ``top`` holds ``input`` and ``outputs``."""
+    root = from_plain({"net2net": 1, **top, "layers": layers}, document_place())
+    assert isinstance(root, Table)
+    return document(root, FILE)
+
+
+def document_place() -> object:
+    from net2net_cli.errors import Place
+
+    return Place(FILE)
+
+
+def teacher_of(doc: Document, seed: int = 0, dtype: torch.dtype = torch.float64) -> Model:
+    """A model with random weights, biases, norms and statistics."""
+    spec = to_spec(doc)
+    layout = layout_of(spec)
+    generator = torch.Generator().manual_seed(seed)
+    state = {name: _drawn(t, generator).to(dtype) if t.line.fill != "count" else torch.tensor(7)
+             for name, t in layout.tensors.items()}  # fmt: skip
+    return Model(MemorySource(state), doc, spec, layout, "drawn")
+
+
+def _drawn(tensor: LaidTensor, generator: torch.Generator) -> Tensor:
+    normal = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+    match tensor.line.name, tensor.line.fill:
+        case "running_var", _:
+            return 0.5 + normal.abs()
+        case _, "ones" | "init":
+            return 1 + 0.3 * normal
+        case _, "uniform" if normal.ndim > 1:
+            return normal * (1.7 / max(normal[0].numel(), 1) ** 0.5)
+        case _:
+            return 0.3 * normal
+
+
+@dataclass(frozen=True)
+class Student:
+    """A grown network: the plan, its tensors, and the spec that it is built from."""
+
+    plan: Plan
+    model: Model
+    measured: bool
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        source = self.model.source
+        return {name: source.tensor(name) for name in source.tensors}
+
+
+@dataclass
+class Judge:
+    """Grows one teacher, and compares every student with it on the same inputs."""
+
+    model: Model
+    probes: int = 5
+    network: Network = field(init=False)
+    inputs: dict[str, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network = built(self.model)
+        self.inputs = draw_inputs(self.model.spec, self.probes, 3)
+
+    def grow(self, target: Document, choices: Choices | None = None) -> Student:
+        """The student for a target; plan and specs go through their texts, as when saved."""
+        plan = plan_of(self.model, target, choices or Choices())
+        assert (plan := from_json(to_json(plan), FILE)) == plan_of(
+            self.model, target, choices or Choices()
+        )
+        source, wanted = (
+            layout_of(to_spec(parse_document(text, FILE))) for text in (plan.source, plan.target)
+        )
+        comparison = diff.compare(source, wanted)
+        recipes = recipe.make_recipes(comparison, plan, self.model.dtypes)
+        recipe.check(recipes, comparison, tuple(self.model.source.tensors))
+        executor = Executor(self.model.source.tensor, self._measured(recipes))
+        state = {r.name: executor.make(r) for r in recipes}
+        for r in recipes:
+            assert tuple(state[r.name].shape) == r.shape
+            assert str(state[r.name].dtype) == f"torch.{r.dtype}"
+        doc = parse_document(plan.student, FILE)
+        spec = to_spec(doc)
+        student = Model(MemorySource(state), doc, spec, layout_of(spec), "drawn")
+        moments = {o.moments for o in plan.operations if isinstance(o, Insert)}
+        return Student(plan, student, bool(moments - {None}))
+
+    def _measured(self, recipes: tuple[recipe.Recipe, ...]) -> dict[str, tuple[Tensor, Tensor]]:
+        names = {r.base.value for r in recipes if isinstance(r.base, Moments)}
+        if not names:
+            return {}
+        found = value_statistics(self.network, self.inputs, names)
+        return {name: (s.mean, s.variance) for name, s in found.items()}
+
+    def errors(self, student: Student) -> dict[str, float]:
+        """Mode -> the largest relative error; infinite where NaN stands in other places."""
+        found = probe(self.network, built(student.model), self.inputs)
+        return {c.mode: c.relative_error if c.nan_equal else float("inf") for c in found}
+
+
+def built(model: Model) -> Network:
+    """The model as a network that runs, in float64."""
+    return build(model.spec, {name: model.source.tensor(name) for name in model.source.tensors})
