@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from net2net_cli import __version__, diff, planning, recipe
 from net2net_cli.errors import CheckpointError, PlanError, UnreachableError, UsageError
 from net2net_cli.expansion import decode, encode, even_shares, expand
+from net2net_cli.fits import FLOATS
 from net2net_cli.growing import deepenings, widened
 from net2net_cli.io import TensorInfo, check_output, write_checkpoint
 from net2net_cli.laying import layout_of
@@ -46,6 +47,7 @@ from net2net_cli.spec import (
     resolve,
     to_spec,
     with_args,
+    without_keys,
 )
 from net2net_cli.verification import (
     Expected,
@@ -162,18 +164,30 @@ def deepen_plan(
         except UnreachableError as error:
             first = first or error
             continue
-        if first is None:
-            return plan
-        note = f"inserted after `{way.after}`, since behind `{after}` {first.message}"
-        return replace(plan, notes=(*plan.notes, note))
+        notes = [*plan.notes]
+        if first is not None:
+            notes.append(f"inserted after `{way.after}`, since behind `{after}` {first.message}")
+        notes += _moves(way.document.rename)
+        return replace(plan, notes=tuple(notes))
     assert first is not None
     raise first
+
+
+def _moves(renames: Mapping[str, str]) -> list[str]:
+    """What to say of layers that an insertion has given other names."""
+    moves = [f"`{old}` is now `{new}`" for old, new in renames.items()]
+    more = f", and {len(moves) - 3} more" if len(moves) > 3 else ""
+    return [f"later layers are renumbered: {', '.join(moves[:3])}{more}"] if moves else []
 
 
 def plan_of(
     model: Model, document: Document, choices: Choices, *, calibrated: bool = False
 ) -> Plan:
     """The plan for a target document that extends nothing."""
+    if choices.dtype is not None and choices.dtype not in FLOATS:
+        raise UsageError(
+            f"a student cannot have the dtype `{choices.dtype}`", hint=f"use {', '.join(FLOATS)}"
+        )
     target = layout_of(to_spec(document))
     comparison = diff.compare(model.layout, target)
     operations = planning.operations(comparison, choices, calibrated=calibrated)
@@ -184,7 +198,7 @@ def plan_of(
     return Plan(
         Teacher(Path(model.source.label).name, model.source.header_digest()),
         dump(network_only(model.document)),
-        dump(_portable(document)),
+        dump(without_keys(document, "source", "output")),
         dump(network_only(student)),
         choices,
         operations,
@@ -192,17 +206,6 @@ def plan_of(
         Totals(*_totals(target, after_types)),
         model.notes,
     )
-
-
-def _portable(document: Document) -> Document:
-    """The target without paths, but with its ``rename``."""
-    kept = network_only(document)
-    if not document.rename:
-        return kept
-    text = dump(kept) + "rename: {" + ", ".join(
-        f'"{old}": "{new}"' for old, new in document.rename.items()
-    ) + "}\n"  # fmt: skip
-    return parse_document(text, document.file)
 
 
 def _student_document(document: Document, operations: tuple[Operation, ...]) -> Document:

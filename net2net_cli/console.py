@@ -103,6 +103,14 @@ def say_marked(console: Console, lines: Sequence[str]) -> None:
         say(console, text)
 
 
+def say_traceback(console: Console, error: BaseException) -> None:
+    """A traceback, the names in it escaped like all others."""
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        say(console, line)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = ()) -> Table:
     """A table without lines; columns named in ``right`` are set flush right."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -15,8 +15,8 @@ from net2net_cli.insertion import Duties, find_duties
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import Layout, place_of
 from net2net_cli.match import changed_arguments, match_layers
+from net2net_cli.network import Layer, Value
 from net2net_cli.solve import source_sizes
-from net2net_cli.spec.model import Layer, Value
 
 
 @dataclass(frozen=True)

@@ -55,34 +55,51 @@ class Executor:
             case Constant(shape, value):
                 return torch.full(shape, value, dtype=torch.float64)
             case Moments():
-                return self._moments(recipe.base)
+                return self._moments(recipe.base, getattr(torch, recipe.dtype))
             case Fresh():
                 raise AssertionError("a fresh tensor has no base")
 
-    def _moments(self, base: Moments) -> Tensor:
+    def _moments(self, base: Moments, dtype: torch.dtype) -> Tensor:
         mean, variance = (
             closed_form_moments(base.normal, self.read)
             if base.normal
             else self.measured[base.value]
         )
-        found = {
-            "weight": (variance + base.eps).sqrt(),
-            "bias": mean,
-            "running_mean": mean,
-            "running_var": variance,
-        }[base.part]
+        gamma, variance = undoing(variance, base.eps, dtype)
+        found = {"weight": gamma, "bias": mean, "running_mean": mean, "running_var": variance}[
+            base.part
+        ]
         return found.repeat_interleave(base.repeat)
 
 
 def identity_kernel(base: Identity) -> Tensor:
     """The kernel whose convolution is the identity, float64 [out, in, *kernel] ([in, out, ...]
-    where it is transposed). Groups are seen from the shape: inputs repeat with period ``in``."""
+    where it is transposed). Groups are seen from the shape: the shorter side repeats."""
     kernel = torch.zeros(base.shape, dtype=torch.float64)
     rows, columns = base.shape[0], base.shape[1]
     for row in range(rows):
-        column = row % columns if base.transposed else row // base.repeat % columns
-        kernel[(row, column, *base.taps)] = 1
+        first = row * base.repeat if base.transposed else row // base.repeat
+        for column in range(base.repeat if base.transposed else 1):
+            kernel[(row, (first + column) % columns, *base.taps)] = 1
     return kernel
+
+
+def undoing(variance: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A gamma and a variance near the given one, both exact in ``dtype``, for which
+    gamma / sqrt(variance + eps) is as close to 1 as rounding lets it be; float64 [channels].
+
+    Any such pair undoes itself in evaluation mode, so that a few units in the last place are free.
+    """
+    gamma = (variance + eps).sqrt()
+    if dtype == torch.float64:
+        return gamma, variance
+    step = torch.finfo(dtype).eps
+    reach = min(8, int(0.02 / step))
+    near = 1 + step * torch.arange(-reach, reach + 1, dtype=torch.float64)
+    gammas = (gamma[:, None] * near).to(dtype).double()
+    variances = (gammas**2 - eps).clamp_min(0).to(dtype).double()
+    best = (gammas / (variances + eps).sqrt() - 1).abs().argmin(1, keepdim=True)
+    return gammas.gather(1, best)[:, 0], variances.gather(1, best)[:, 0]
 
 
 def closed_form_moments(parts: tuple[NormalPart, ...], read: Read) -> tuple[Tensor, Tensor]:

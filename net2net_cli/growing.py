@@ -10,7 +10,15 @@ from net2net_cli.errors import UnreachableError, UsageError, closest
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import Layout
 from net2net_cli.planning import refusals
-from net2net_cli.spec import Document, Layer, Spec, Value, insert_after, with_args
+from net2net_cli.spec import (
+    Document,
+    Layer,
+    Spec,
+    Value,
+    insert_after,
+    insert_numbered,
+    with_args,
+)
 
 _OUTPUTS = ("out_channels", "out_features", "embedding_dim", "num_features", "num_channels")
 
@@ -117,7 +125,10 @@ def with_sizes(document: Document, layout: Layout, sizes: Mapping[Width, int]) -
 
 @dataclass(frozen=True)
 class Deepening:
-    """One way to insert a copy of a layer: where, what, and its target."""
+    """One way to insert a copy of a layer: where, what, and its target.
+
+    The target's ``rename`` says which layers have other names than before.
+    """
 
     after: str
     layers: tuple[str, ...]
@@ -130,21 +141,24 @@ def deepenings(
     """Ways to insert ``count`` copies of the unit that a layer belongs to, the best first.
 
     A unit is a Linear or convolution with the norms and activations right behind it. It goes to
-    the end of the unit or, where its activation would not be an identity there, inside.
+    the end of the unit or, where its activation would not be an identity there, inside. In a chain
+    of numbers the new layers are numbered, and later ones move up; ``name`` gives them that name.
     """
     start = find_layer(layout.spec, after)
     core = _core(layout.spec, start)
     unit = _unit(layout.spec, core)
-    stem = name or f"{core.name}_deeper"
     places = [start.name] if start.name != core.name else [x.name for x in reversed(unit)]
     if start.name != core.name:
         places += [x.name for x in reversed(unit) if x.name != start.name]
     for place in places:
-        entries: dict[str, Mapping[str, object]] = {}
-        for turn in range(count):
-            own = stem if count == 1 else f"{stem}{turn + 1}"
-            entries.update(_copies(layout, unit, place, own))
-        yield Deepening(place, tuple(entries), insert_after(document, place, entries))
+        copies = [_copy(layout, layer, place) for layer in unit] * count
+        numbered = insert_numbered(document, place, copies) if name is None else None
+        if numbered is not None:
+            yield Deepening(place, numbered[1], numbered[0])
+            continue
+        names = _names(unit, name or f"{core.name}_deeper", count)
+        entries = dict(zip(names, copies, strict=True))
+        yield Deepening(place, names, insert_after(document, place, entries))
 
 
 def _readers(spec: Spec, name: str) -> list[Layer]:
@@ -179,14 +193,19 @@ def _unit(spec: Spec, core: Layer) -> list[Layer]:
     return found
 
 
-def _copies(
-    layout: Layout, unit: list[Layer], place: str, stem: str
-) -> dict[str, Mapping[str, object]]:
-    found: dict[str, Mapping[str, object]] = {}
-    for layer in unit:
-        own = stem if layer is unit[0] else f"{stem}_{_short(layer)}"
-        found[own] = {"type": layer.type, **_arguments(layout, layer, place)}
-    return found
+def _names(unit: list[Layer], stem: str, count: int) -> tuple[str, ...]:
+    """The copies' names: the stem, and for norms and activations what they are behind it."""
+    kinds = [_short(layer) for layer in unit[1:]]
+    tails = [""]
+    for at, kind in enumerate(kinds):
+        earlier = kinds[:at].count(kind)
+        tails.append(f"_{kind}{earlier + 1 if earlier else ''}")
+    stems = [stem] if count == 1 else [f"{stem}{turn + 1}" for turn in range(count)]
+    return tuple(f"{own}{tail}" for own in stems for tail in tails)
+
+
+def _copy(layout: Layout, layer: Layer, place: str) -> dict[str, object]:
+    return {"type": layer.type, **_arguments(layout, layer, place)}
 
 
 def _short(layer: Layer) -> str:

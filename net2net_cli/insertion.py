@@ -17,7 +17,7 @@ from net2net_cli.layers.shapes import before_after, pad_pairs
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layers.zero import maps_zero
 from net2net_cli.layout import Layout
-from net2net_cli.spec.model import Layer
+from net2net_cli.network import Layer
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,9 @@ class _Walk:
     def need(self, name: str, duty: Duty, by: str) -> None:
         """Lay a duty on a value; ``by`` names who needs it."""
         if name in self.given:
-            if isinstance(duty, Exact) and duty != Exact(self.given[name]):
-                raise self._rewired(name, duty, by)
-            return
-        present = self.duties.get(name)
+            present: Duty | None = Exact(self.given[name])
+        else:
+            present = self.duties.get(name)
         if present is None or isinstance(present, Free):
             self.duties[name] = duty
         elif not isinstance(duty, Free) and duty != present:
@@ -101,8 +100,8 @@ class _Walk:
         if isinstance(present, Exact) and isinstance(duty, Exact):
             return self._rewired(name, duty, by)
         return UnreachableError(
-            f"`{name}` would have to be zero for {by}, but the teacher's function needs it",
-            where=self._place(name),
+            f"`{name}` would have to be zero for `{by}`, but the teacher's function needs it",
+            where=self._place(name) or self._place(by),
         )
 
     def _rewired(self, name: str, duty: Exact, by: str) -> UnreachableError:

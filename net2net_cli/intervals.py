@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import inf, nextafter
 
 from net2net_cli.layers.table import LAYER_TYPES, LayerType
-from net2net_cli.spec.model import Layer, Spec
+from net2net_cli.network import Layer, Spec
 
 Interval = tuple[float, float]
 ANYTHING: Interval = (-inf, inf)

@@ -13,8 +13,8 @@ from math import prod
 from net2net_cli.axes import Axis, Width, size_of, widths
 from net2net_cli.errors import Place
 from net2net_cli.layers.table import TensorLine
+from net2net_cli.network import Layer, Spec, Value
 from net2net_cli.notation import Role
-from net2net_cli.spec.model import Layer, Spec, Value
 
 EACH = frozenset({"duplicate", "even", "fresh"})
 """What anything bears that acts on each channel alone."""
@@ -66,10 +66,15 @@ class Demand:
 
 @dataclass(frozen=True)
 class Data:
-    """What flows along an edge: its axes without the batch; ``settled`` as in LaidTensor."""
+    """What flows along an edge: its axes without the batch; ``settled`` as in LaidTensor.
+
+    ``normed``: a norm's output is a part of it, so that under the mean expansion its new channels
+    do not hold the mean of the old ones, which a second norm would need.
+    """
 
     axes: tuple[Axis, ...]
     settled: bool = False
+    normed: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Which layer of the target is which layer of the source.
 
 By name; numbered members of a sequence (``features.0``, ``layer1.1``) by alignment of what they
-are, so that an insertion does not shift every later match; ``rename:`` settles the rest.
+are, so that an insertion does not shift every later match. What ``rename:`` says is settled first
+and all at once: ``{1: 3, 3: 5}`` moves two layers, and none of them twice.
 """
 
 from __future__ import annotations
@@ -11,37 +12,56 @@ from dataclasses import dataclass, field
 
 from net2net_cli.errors import SpecError, closest
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.spec.model import Layer, Spec
+from net2net_cli.network import Layer, Spec
 
 
 @dataclass
 class _Node:
     """One level of dotted names: its own layer, if any, and what stands below it."""
 
+    name: str = ""
     layer: Layer | None = None
     children: dict[str, _Node] = field(default_factory=dict)
 
 
-Pairs = dict[str, str]
+@dataclass(frozen=True)
+class _Renames:
+    """What ``rename:`` says: source names -> target names."""
 
-_CHANGED, _SAME, _SIZES, _NAME = 0.4, 1.0, 0.1, 0.01
-"""What a pair is worth: same type, same arguments, same sizes, same name."""
+    names: Mapping[str, str]
+    targets: frozenset[str]
+
+    def says(self, old: _Node, new: _Node) -> bool:
+        """Whether the one is said to become the other."""
+        return self.names.get(old.name) == new.name
+
+    def leaves(self, old: _Node, new: _Node) -> bool:
+        """Whether nothing is said of either."""
+        return old.name not in self.names and new.name not in self.targets
+
+
+Pairs = dict[str, str]
+"""Target names -> source names."""
+
+_SAID, _CHANGED, _SAME, _SIZES, _NAME = 1e6, 0.4, 1.0, 0.1, 0.01
+"""What a pair is worth: ``rename:`` says it, same type, same arguments, same sizes, same name."""
 
 
 def match_layers(source: Spec, target: Spec) -> Mapping[str, str]:
     """Target layer name -> source layer name, for every layer that both have.
 
-    Raises SpecError where ``rename:`` names a layer that does not exist.
+    Raises SpecError where ``rename:`` names a layer that does not exist, or one twice.
     """
     renames = _checked_renames(source, target)
-    old, new = _tree(source.layers, renames), _tree(target.layers, {})
+    old, new = _tree(source.layers), _tree(target.layers)
     pairs: Pairs = {}
-    _align(old, new, pairs)
-    back = {_renamed(layer.name, renames): layer.name for layer in source.layers}
-    return {name: back[other] for name, other in pairs.items()}
+    for before, after in renames.names.items():
+        _align(_at(old, before), _at(new, after), renames, pairs, same=True)
+    _align(old, new, renames, pairs, same=True)
+    return pairs
 
 
-def _checked_renames(source: Spec, target: Spec) -> Mapping[str, str]:
+def _checked_renames(source: Spec, target: Spec) -> _Renames:
     for side, spec, names in (
         ("the source", source, target.rename.keys()),
         ("the target", target, target.rename.values()),
@@ -54,60 +74,71 @@ def _checked_renames(source: Spec, target: Spec) -> Mapping[str, str]:
                     where=target.place,
                     hint=closest(name, known) or None,
                 )
-    return target.rename
+    given = tuple(target.rename.values())
+    if twice := [name for name in given if given.count(name) > 1]:
+        raise SpecError(
+            f"`rename` makes two layers into `{twice[0]}`",
+            where=target.place,
+            hint="every layer of the target comes from one of the source",
+        )
+    return _Renames(target.rename, frozenset(given))
 
 
-def _renamed(name: str, renames: Mapping[str, str]) -> str:
-    for old, new in renames.items():
-        if name == old or name.startswith(f"{old}."):
-            return new + name[len(old) :]
-    return name
-
-
-def _tree(layers: tuple[Layer, ...], renames: Mapping[str, str]) -> _Node:
+def _tree(layers: tuple[Layer, ...]) -> _Node:
     root = _Node()
     for layer in layers:
         node = root
-        for part in _renamed(layer.name, renames).split("."):
-            node = node.children.setdefault(part, _Node())
+        for part in layer.name.split("."):
+            node = node.children.setdefault(part, _Node(_join(node.name, part)))
         node.layer = layer
     return root
 
 
-def _align(old: _Node, new: _Node, pairs: Pairs, old_name: str = "", new_name: str = "") -> float:
-    """Match two subtrees into ``pairs`` (target name -> renamed source name); their score."""
+def _at(root: _Node, name: str) -> _Node:
+    for part in name.split("."):
+        root = root.children[part]
+    return root
+
+
+def _align(old: _Node, new: _Node, renames: _Renames, pairs: Pairs, *, same: bool) -> float:
+    """Match two subtrees into ``pairs``; their score. ``same``: their names say that they match."""
     score = 0.0
     if old.layer and new.layer:
         found = _likeness(old.layer, new.layer)
-        if found or old_name == new_name:
-            pairs[new_name] = old_name
-            score += found + (_NAME if old_name == new_name else 0)
-    for name in (n for n in old.children if not n.isdigit() and n in new.children):
-        score += _align(
-            old.children[name], new.children[name], pairs, _join(old_name, name),
-            _join(new_name, name),
-        )  # fmt: skip
-    return score + _align_numbered(old, new, pairs, old_name, new_name)
+        if found or same:
+            pairs[new.name] = old.name
+            score += found + (_NAME if same else 0)
+    for key in (k for k in old.children if not k.isdigit() and k in new.children):
+        a, b = old.children[key], new.children[key]
+        if renames.leaves(a, b):
+            score += _align(a, b, renames, pairs, same=same)
+    return score + _align_numbered(old, new, renames, pairs, same=same)
 
 
-def _align_numbered(old: _Node, new: _Node, pairs: Pairs, old_name: str, new_name: str) -> float:
-    """Align the numbered children of two nodes by the best total score, in order."""
-    left = [n for n in old.children if n.isdigit()]
-    right = [n for n in new.children if n.isdigit()]
-    if not left or not right:
-        return 0.0
-    found: dict[tuple[int, int], tuple[float, Pairs]] = {}
+def _align_numbered(
+    old: _Node, new: _Node, renames: _Renames, pairs: Pairs, *, same: bool
+) -> float:
+    """Align the numbered children of two nodes by the best total score, in order.
+
+    Pairs that ``rename:`` says are matched already; here they keep the others on their sides.
+    """
+    left = [node for key, node in old.children.items() if key.isdigit()]
+    right = [node for key, node in new.children.items() if key.isdigit()]
+    scores: dict[tuple[int, int], float] = {}
+    found: dict[tuple[int, int], Pairs] = {}
     for i, a in enumerate(left):
         for j, b in enumerate(right):
             inner: Pairs = {}
-            score = _align(
-                old.children[a], new.children[b], inner, _join(old_name, a), _join(new_name, b)
-            )
-            found[i, j] = (score + (_NAME if a == b and score else 0), inner)
-    best = _best_path({k: v[0] for k, v in found.items()}, len(left), len(right))
+            alike = a.name.rpartition(".")[2] == b.name.rpartition(".")[2]
+            score = _SAID if renames.says(a, b) else 0.0
+            if renames.leaves(a, b):
+                score = _align(a, b, renames, inner, same=same and alike)
+                score += _NAME if alike and score else 0
+            scores[i, j], found[i, j] = score, inner
+    best = _best_path(scores, len(left), len(right))
     for pair in best:
-        pairs.update(found[pair][1])
-    return sum(found[pair][0] for pair in best)
+        pairs.update(found[pair])
+    return sum(scores[pair] for pair in best)
 
 
 def _best_path(

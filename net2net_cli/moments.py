@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from net2net_cli.spec.model import Spec
+from net2net_cli.network import Spec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from net2net_cli.io import Source, open_source
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
 from net2net_cli.recognise import NOTE, recognise
-from net2net_cli.spec import Document, Spec, parse_document, read_document, resolve, to_spec
+from net2net_cli.spec import (
+    Document,
+    Spec,
+    parse_document,
+    read_document,
+    resolve,
+    to_spec,
+    without_keys,
+)
 
 SPEC_KEY = "net2net.spec"
 """Where a checkpoint's metadata holds its spec."""
@@ -54,7 +62,8 @@ def open_model(checkpoint: str, source_spec: str | None = None) -> Model:
 
 def with_spec(source: Source, source_spec: str | None = None) -> Model:
     """As ``open_model``, for a checkpoint that is open already."""
-    document, found = _find(source, source_spec)
+    said, found = _find(source, source_spec)
+    document = without_keys(said, "rename")  # which is about what this network was grown from
     spec = to_spec(document)
     layout = layout_of(spec)
     check_fit(layout, source.tensors, source.label)

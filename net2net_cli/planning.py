@@ -119,18 +119,20 @@ def _widens(comparison: Comparison, choices: Choices) -> list[Widen]:
 
 
 def _ordered(target: Layout) -> tuple[Width, ...]:
-    seen: dict[Width, None] = {}
-    for tensor in target.tensors.values():
-        for factors in tensor.axes:
-            for factor in factors:
-                seen.update(dict.fromkeys(widths(factor.axis)))
-    return tuple(seen)
+    tensors = (f.axis for t in target.tensors.values() for axis in t.axes for f in axis)
+    values = (axis for data in target.values.values() for axis in data.axes)
+    return tuple(dict.fromkeys(w for axis in (*tensors, *values) for w in widths(axis)))
 
 
 def _old_members(comparison: Comparison, width: Width) -> tuple[str, ...]:
-    """The members of a width whose tensors come from the source or carry its values."""
-    of = comparison.duties.of
-    return tuple(m for m in comparison.target.members(width) if isinstance(of.get(m), Exact))
+    """The members of a width whose tensors come from the source or carry its values; where only a
+    value has the width (new features laid beside old ones), the new members."""
+    of, target = comparison.duties.of, comparison.target
+    members = target.members(width)
+    exact = [name for name, duty in of.items() if isinstance(duty, Exact)]
+    old = tuple(m for m in members if m in exact)
+    holders = [n for n in exact if any(width in widths(a) for a in target.values[n].axes)]
+    return old or (members or tuple(holders) if holders else ())
 
 
 def _choose(target: Layout, growth: _Growth, choices: Choices, members: tuple[str, ...]) -> str:
@@ -140,6 +142,7 @@ def _choose(target: Layout, growth: _Growth, choices: Choices, members: tuple[st
     if growth.before and growth.after % growth.before:
         borne -= {"even"}
     wanted = KINDS if choices.expansion == "auto" else _meant(choices.expansion)
+    wanted = wanted if growth.before else ("fresh",)
     for kind in wanted:
         if kind in borne:
             return kind
@@ -162,16 +165,21 @@ def _where(target: Layout, layer: str) -> str | None:
 
 
 def refusals(layout: Layout, width: Width, wanted: frozenset[str]) -> str:
-    """Why a width bears none of the wanted expansions: the reasons of the layers that forbid it."""
-    seen: dict[str, None] = {}
-    for demand in layout.limits(width):
-        bears = demand.bears if demand.axis == width else demand.bears - {"mean"}
-        if not wanted <= bears:
-            seen.setdefault(_reason(demand), None)
-    limiting = list(seen)
-    fixed = [_reason(d) for d in layout.limits(width) if not d.bears]
-    chosen = fixed[:1] or limiting[:2]
-    return "; ".join(chosen) or "nothing that it touches allows it"
+    """Why a width bears none of the wanted expansions: the layers that forbid most, no more than
+    it takes."""
+    left, reasons = wanted, []
+    limits = layout.limits(width)
+    while limits and left:
+        strictest = min(limits, key=lambda demand: len(left & _borne(demand, width)))
+        if left <= _borne(strictest, width):
+            break
+        left &= _borne(strictest, width)
+        reasons.append(_reason(strictest))
+    return "; ".join(reasons) or "nothing that it touches allows it"
+
+
+def _borne(demand: Demand, width: Width) -> frozenset[str]:
+    return demand.bears if demand.axis == width else demand.bears - {"mean"}
 
 
 def _reason(demand: Demand) -> str:
@@ -185,7 +193,8 @@ def _remedy(borne: frozenset[str], growth: _Growth) -> str | None:
         small = growth.after // growth.before * growth.before
         near = [n for n in (small, small + growth.before) if n > growth.before]
         return f"use a whole multiple of {growth.before}, such as {' or '.join(map(str, near))}"
-    return f"use --expansion {' or '.join(k for k in KINDS if k in borne)}"
+    typed = dict.fromkeys("duplicate" if k == "even" else k for k in KINDS if k in borne)
+    return f"use --expansion {' or '.join(typed)}"
 
 
 def _check_joint(comparison: Comparison, chosen: Mapping[Width, str]) -> None:

@@ -123,6 +123,11 @@ class _Maker:
         self.grown = {Width(o.width): o for o in plan.operations if isinstance(o, Widen)}
         self.inserted = {o.layer: o for o in plan.operations if isinstance(o, Insert)}
         self.expansions = {w: _expansion(w, o, plan.choices) for w, o in self.grown.items()}
+        # A width that neither the source has nor the plan grows is inside of new branches.
+        self.sizes = {
+            w: size if size or w in self.grown else comparison.target.sizes[w]
+            for w, size in comparison.sizes.items()
+        }
         self.common = common_dtype(dtypes)
 
     def run(self) -> tuple[Recipe, ...]:
@@ -147,7 +152,7 @@ class _Maker:
 
     def _recipe(self, tensor: LaidTensor) -> Recipe:
         base = self._base(tensor)
-        mapper = Mapper(self.expansions, self.comparison.sizes, tensor.settled)
+        mapper = Mapper(self.expansions, self.sizes, tensor.settled)
         axes: tuple[AxisMap, ...] = ()
         if not isinstance(base, Fresh):
             axes = tuple(
@@ -181,7 +186,7 @@ class _Maker:
             name = source_tensor(comparison.source, tensor.name, tensor.layer, comparison.matches)
             assert name is not None, tensor.name
             return Copy(name)
-        old = shape_of(tensor.axes, comparison.sizes)
+        old = shape_of(tensor.axes, self.sizes)
         if tensor.line.fill == "count":
             return Constant(old, 0)
         if tensor.layer in comparison.duties.zeroed:

@@ -87,7 +87,11 @@ def source_tensor(source: Layout, name: str, layer: str, matches: Mapping[str, s
 
 
 def _value_equations(source: Layout, target: Layout, duties: Duties) -> Sequence[Equation]:
-    found = []
+    found = [
+        Equation(a, source.size(b), new.name)
+        for new, old in zip(target.spec.inputs, source.spec.inputs, strict=True)
+        for a, b in zip(target.values[new.name].axes, source.values[old.name].axes, strict=True)
+    ]
     for name, duty in duties.of.items():
         if not isinstance(duty, Exact):
             continue

@@ -106,6 +106,11 @@ def remarks(probes: tuple[Judged, ...], expected: Expected) -> tuple[str, ...]:
                 f"in {c.mode} mode the outputs hardly depend on the inputs, so that the probe says"
                 " little; give real inputs with --probe-data"
             )
+        if expected.noise and c.relative_error:
+            found.append(
+                f"the noise that was asked for moves the outputs by {c.relative_error:.1%}"
+                f" in {c.mode} mode"
+            )
         if c.mode == "training" and expected.inserted == "estimated" and c.relative_error > DRIFT:
             found.append(
                 "in training mode the statistics of the inserted BatchNorms, which were estimated,"

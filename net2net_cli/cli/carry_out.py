@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,9 +65,10 @@ def choose_output(
 
     output = output_of(writing.output, spec, model.source.path, ending)
     check_streams(output, common.form)
+    files, overwrite = model.source.files, writing.overwrite
     if not writing.dry_run:
-        check_output(output, model.source.files, overwrite=writing.overwrite)
-        check_report(writing.report, overwrite=writing.overwrite, sources=model.source.files)
+        check_output(output, files, overwrite=overwrite)
+    check_report(writing.report, overwrite=overwrite, sources=files)
     return output
 
 
@@ -84,24 +86,26 @@ def carry_out(
     from net2net_cli import api
     from net2net_cli.console import progress
 
-    notes = remarks(model.notes, plan.notes)
-    if writing.dry_run:
-        return Outcome(command, 0, notes, checkpoint_part(model), plan=plan)
-    _check_size(plan, writing.max_shard_size)
-    with progress(common.screen()) as step:
-        options = run_options(writing, checking, calibrate, step)
-        grown = api.apply_plan(plan, model, output, options)
     outcome = Outcome(
         command,
         0,
-        (*notes, *remarks(grown.verification.notes)),
-        checkpoint_part(model, grown.teacher_digest),
-        student_part(grown),
+        remarks(model.notes, plan.notes),
+        checkpoint_part(model),
         plan=plan,
-        verification=grown.verification,
-        seconds=grown.seconds,
         text_to="stderr" if output == STREAM else "stdout",
     )
+    if not writing.dry_run:
+        _check_size(plan, writing.max_shard_size)
+        with progress(common.screen()) as step:
+            options = run_options(writing, checking, calibrate, step)
+            grown = api.apply_plan(plan, model, output, options)
+        outcome = replace(
+            outcome,
+            teacher=checkpoint_part(model, grown.teacher_digest),
+            student=student_part(grown),
+            verification=grown.verification,
+            seconds=grown.seconds,
+        )
     write_report(outcome, writing.report, overwrite=writing.overwrite)
     return outcome
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from net2net_cli.cli.options import Checkpoint, SourceSpec
+from net2net_cli.cli.options import Checkpoint, Common, SourceSpec
 from net2net_cli.report import Outcome
 
 
-def inspect(checkpoint: Checkpoint, source_spec: SourceSpec = None) -> Outcome:
-    """Show layers, widths, parameters, dtype, size and provenance."""
+def inspect(checkpoint: Checkpoint, common: Common, source_spec: SourceSpec = None) -> Outcome:
+    """Show layers, widths, parameters, dtype, size and provenance.
+
+    With -v all names are listed, and the digest of the whole content is taken.
+    """
     from net2net_cli import api
     from net2net_cli.cli.parts import checkpoint_part, remarks
 
     model = api.open_model(checkpoint, source_spec)
+    digest = model.source.digest() if common.verbose else None
     return Outcome(
         "inspect",
         diagnostics=remarks(model.notes),
-        teacher=checkpoint_part(model),
+        teacher=checkpoint_part(model, digest),
         inspected=model.layout,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,14 +65,19 @@ def _attempt(arguments: list[str]) -> int:
 def _fail(error: Exception, arguments: Sequence[str], common: Common) -> int:
     """Tell what went wrong; JSON, where asked for, comes with the lines on standard error."""
     from net2net_cli.cli.failures import explain
+    from net2net_cli.console import say_traceback
     from net2net_cli.report import Outcome, show
 
-    failure = explain(error)
+    failure, screen = explain(error), common.screen()
     if failure.defect or common.debug:
-        traceback.print_exception(error)
+        say_traceback(screen.err, error)
     command = arguments[0] if arguments else ""
     outcome = Outcome(command, failure.exit_code, (failure.diagnostic,))
-    show(outcome, common.form, common.screen())
+    try:
+        show(outcome, common.form, screen)
+    except OSError as stopped:  # the disk that was full is full still; the lines came first
+        if isinstance(stopped, BrokenPipeError):
+            raise
     return failure.exit_code
 
 

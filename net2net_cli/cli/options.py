@@ -189,7 +189,7 @@ class Writing:
     overwrite: Overwrite = False
     dry_run: Annotated[
         bool,
-        Option("--dry-run", help="Say what would be done; write nothing.", rich_help_panel=OUT),
+        Option("--dry-run", help="Show the plan; write no checkpoint.", rich_help_panel=OUT),
     ] = False
     report: ReportFile = None
     device: Device = "auto"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from math import ceil, floor
 
 from net2net_cli.layers.table import LayerType
-from net2net_cli.spec.model import Value
+from net2net_cli.network import Value
 
 Sizes = tuple[int, ...]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-from net2net_cli.spec.model import Value
+from net2net_cli.network import Value
 
 Kind = Literal["int", "float", "bool", "str", "size", "padding", "pads", "ints", "scale"]
 """What an argument may hold:

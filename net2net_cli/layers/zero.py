@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from net2net_cli.layers.table import LayerType
-from net2net_cli.spec.model import Value
+from net2net_cli.network import Value
 
 
 def maps_zero(kind: LayerType, args: Mapping[str, Value]) -> bool:

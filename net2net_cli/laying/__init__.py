@@ -10,7 +10,7 @@ from net2net_cli.axes import Axis, Number
 from net2net_cli.laying.builder import Builder
 from net2net_cli.laying.rules import apply_layer
 from net2net_cli.layout import NOTHING, Data, Layout
-from net2net_cli.spec.model import Spec
+from net2net_cli.network import Spec
 
 __all__ = ["layout_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from net2net_cli.axes import Axis, Unifier
 from net2net_cli.laying.sharing import unify_shared
 from net2net_cli.layout import NOTHING, Data, Demand, Factor, LaidTensor, Layout
-from net2net_cli.spec.model import Layer, Spec
+from net2net_cli.network import Layer, Spec
 
 
 class Builder:
@@ -49,7 +49,7 @@ class Builder:
             {name: self._resolved(t) for name, t in self.tensors.items()},
             self.aliases,
             {
-                name: Data(tuple(resolve(a) for a in data.axes), data.settled)
+                name: Data(tuple(resolve(a) for a in data.axes), data.settled, data.normed)
                 for name, data in self.values.items()
             },
             {

@@ -28,8 +28,8 @@ from net2net_cli.layout import (
     place_of,
     shape_of,
 )
+from net2net_cli.network import Layer
 from net2net_cli.notation import Count, Expression, Group, Line, Name, Role, parse
-from net2net_cli.spec.model import Layer
 
 Scope = Mapping[str, Axis]
 
@@ -42,8 +42,9 @@ def channels(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Dat
     _add_tensors(builder, layer, kind, scope, data, len(spatial))
     _note_arguments(builder, layer, kind, scope)
     _bear_channels(builder, layer, kind, scope, data)
-    out = _axis(_writes(kind), scope)
-    return Data((out, *spatial), data.settled and "out" not in scope)
+    out = _axis(_writes(kind), scope) if "out" in scope else data.axes[0]
+    kept = "out" not in scope
+    return Data((out, *spatial), data.settled and kept, data.normed and kept)
 
 
 def features(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
@@ -94,7 +95,7 @@ def norm(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
             factors = tuple((Factor(axis, "write"),) for axis in axes)
             _add(builder, layer, line, factors, settled=False)
     builder.arguments[layer.name] = {"normalized_shape": axes}
-    single = count == 1 and bool(layer.args["elementwise_affine"])
+    single = count == 1 and bool(layer.args["elementwise_affine"]) and not data.normed
     builder.demand(
         product(*axes),
         frozenset({"even"}) | (MEAN if single else NOTHING),
@@ -105,7 +106,7 @@ def norm(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
     )
     for axis in data.axes[: len(data.axes) - count]:
         builder.demand(axis, EACH, layer.name, "LayerNorm acts on each of its positions alone")
-    return Data(data.axes, settled=count == 1)
+    return Data(data.axes, settled=count == 1, normed=True)
 
 
 def _check_rank(layer: Layer, kind: LayerType, data: Data) -> None:
@@ -224,12 +225,9 @@ def _bear_channels(
         )
     elif "in" in scope:
         builder.demand(scope["groups"], each, layer.name, "a convolution acts on each group alone")
-        builder.demand(scope["in"], ALL, layer.name, "is read")
+        builder.demand(scope["in"], ALL, layer.name, "reads it as a part of a larger axis")
     else:
-        settled = MEAN if data.settled and layer.type == "Identity" else NOTHING
-        builder.demand(
-            data.axes[0], each | settled, layer.name, f"{layer.type} acts on each channel alone"
-        )
+        builder.demand(data.axes[0], each, layer.name, f"{layer.type} acts on each channel alone")
 
 
 def _add_tensors(

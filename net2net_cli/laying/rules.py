@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from net2net_cli.axes import Axis, Number, product, total, widths
 from net2net_cli.errors import SpecError
@@ -11,7 +12,7 @@ from net2net_cli.layers.zero import maps_zero
 from net2net_cli.laying.builder import Builder
 from net2net_cli.laying.lines import channels, features, lookup, norm
 from net2net_cli.layout import ALL, EACH, MEAN, NOTHING, ZERO, Data, integer, place_of
-from net2net_cli.spec.model import Layer
+from net2net_cli.network import Layer
 
 LINEAR = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d")
 
@@ -60,7 +61,7 @@ def axis_index(layer: Layer, argument: str, data: Data) -> int:
 def _flatten(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
     start, end = axis_index(layer, "start_dim", data), axis_index(layer, "end_dim", data)
     flat = product(*data.axes[start : end + 1])
-    return Data((*data.axes[:start], flat, *data.axes[end + 1 :]))
+    return replace(data, axes=(*data.axes[:start], flat, *data.axes[end + 1 :]))
 
 
 def _permute(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
@@ -73,7 +74,7 @@ def _permute(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Dat
             f" but its input has axes 1 to {len(data.axes)}",
             where=place_of(layer, "dims"),
         )
-    return Data(tuple(data.axes[i] for i in order), data.settled)
+    return replace(data, axes=tuple(data.axes[i] for i in order))
 
 
 def _split_axis(
@@ -163,10 +164,11 @@ def _elementwise(
             _broadcast(builder, layer, name, a, b)
             for a, b in zip(first.axes, data.axes, strict=True)
         ]
-        first = Data(tuple(axes), first.settled and data.settled)
-    for axis in first.axes:
-        plain = all(builder.unifier.size(d.axes[0]) > 1 for d in inputs if d.axes)
-        allowed = bears if plain else bears & (EACH | (ZERO if layer.type == "Multiply" else EACH))
+        first = Data(tuple(axes), first.settled and data.settled, first.normed or data.normed)
+    for index, axis in enumerate(first.axes):
+        sizes = {builder.unifier.size(data.axes[index]) for data in inputs}
+        shifts = len(sizes) > 1 and layer.type == "Add"  # zeros do not stay zeros
+        allowed = bears - ZERO if shifts else bears
         builder.demand(axis, allowed, layer.name, f"{layer.type} acts on each channel alone")
     return first
 
@@ -220,7 +222,9 @@ def _concat(builder: Builder, layer: Layer, inputs: Sequence[Data]) -> Data:
                 )
             builder.unifier.unify(a, b, layer.name)
     axes[at] = total(*(data.axes[at] for data in inputs))
-    return Data(tuple(axes), all(data.settled for data in inputs))
+    return Data(
+        tuple(axes), all(data.settled for data in inputs), any(data.normed for data in inputs)
+    )
 
 
 _RULES: dict[str, Callable[[Builder, Layer, LayerType, Data], Data]] = {

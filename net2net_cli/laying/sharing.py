@@ -5,7 +5,7 @@ from __future__ import annotations
 from net2net_cli.axes import Unifier, product
 from net2net_cli.errors import SpecError
 from net2net_cli.layout import Factor, LaidTensor
-from net2net_cli.spec.model import Layer
+from net2net_cli.network import Layer
 
 
 def unify_shared(

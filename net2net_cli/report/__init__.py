@@ -93,7 +93,7 @@ def graphs_of(outcome: Outcome) -> list[tuple[str, Graph]]:
 
     if outcome.plan:
         old = to_spec(parse_document(outcome.plan.source, "the plan's source"))
-        new = to_spec(parse_document(outcome.plan.student, "the plan's student"))
+        new = to_spec(parse_document(outcome.plan.target, "the plan's target"))
         teacher, student = side_by_side(old, new, match_layers(old, new))
         return [("teacher", teacher), ("student", student)]
     if outcome.inspected:

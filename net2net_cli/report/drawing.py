@@ -53,7 +53,8 @@ def svg(graphs: Sequence[tuple[str, Graph]]) -> str:
     for title, graph in graphs:
         places = _places(graph, left)
         parts.append(_text_at(left, MARGIN + 10, title, "title"))
-        parts += [_line(places[a], places[b]) for a, b in graph.edges]
+        taken = set(places.values())
+        parts += [_line(places[a], places[b], taken) for a, b in graph.edges]
         parts += [_rectangle(node, places[node.name]) for node in graph.nodes]
         left = max(x for x, _ in places.values()) + WIDTH + 4 * GAP_X
         tallest = max(tallest, *(y for _, y in places.values()))
@@ -71,15 +72,23 @@ def svg(graphs: Sequence[tuple[str, Graph]]) -> str:
 
 
 def _places(graph: Graph, left: int) -> dict[str, tuple[int, int]]:
-    """The upper left corner of each node: a row for each rank, in the order of the network."""
-    rows: dict[int, int] = {}
-    found = {}
+    """The upper left corner of each node: a row for each rank, below what it reads if it can be."""
+    inputs = {target: source for source, target in reversed(graph.edges)}
+    taken: set[tuple[int, int]] = set()
+    columns: dict[str, int] = {}
     for node in graph.nodes:
-        column = rows.get(node.rank, 0)
-        rows[node.rank] = column + 1
-        x = left + column * (WIDTH + GAP_X)
-        found[node.name] = (x, MARGIN + TITLE + node.rank * (HEIGHT + GAP_Y))
-    return found
+        column = columns.get(inputs.get(node.name, ""), 0)
+        while (node.rank, column) in taken:
+            column += 1
+        taken.add((node.rank, column))
+        columns[node.name] = column
+    return {
+        node.name: (
+            left + columns[node.name] * (WIDTH + GAP_X),
+            MARGIN + TITLE + node.rank * (HEIGHT + GAP_Y),
+        )
+        for node in graph.nodes
+    }
 
 
 def _rectangle(node: Node, place: tuple[int, int]) -> str:
@@ -93,10 +102,19 @@ def _rectangle(node: Node, place: tuple[int, int]) -> str:
     )
 
 
-def _line(source: tuple[int, int], target: tuple[int, int]) -> str:
+def _line(source: tuple[int, int], target: tuple[int, int], taken: set[tuple[int, int]]) -> str:
+    """An edge: straight where it can be, else in the lane of its farther end, or around boxes."""
     x, y = source[0] + WIDTH // 2, source[1] + HEIGHT
     to_x, to_y = target[0] + WIDTH // 2, target[1]
-    return f'<path d="M{x} {y}C{x} {y + GAP_Y},{to_x} {to_y - GAP_Y},{to_x} {to_y}"/>'
+    if to_y - y <= GAP_Y:
+        return f'<path d="M{x} {y}C{x} {to_y},{to_x} {y},{to_x} {to_y}"/>'
+    lane = max(x, to_x)
+    if any(left == source[0] == target[0] and y < top < to_y for left, top in taken):
+        lane = source[0] - GAP_X // 2
+    return (
+        f'<path d="M{x} {y}C{x} {y + GAP_Y},{lane} {y},{lane} {y + GAP_Y}V{to_y - GAP_Y}'
+        f'C{lane} {to_y},{to_x} {to_y - GAP_Y},{to_x} {to_y}"/>'
+    )
 
 
 def _text_at(x: int, y: int, text: str, style: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.network import Layer, Spec
 from net2net_cli.report.sheets import Tone
-from net2net_cli.spec.model import Layer, Spec
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from net2net_cli.axes import Width
 from net2net_cli.expansion import KINDS
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import EACH, Layout, tensor_widths
+from net2net_cli.network import Layer, Value
 from net2net_cli.spec.arguments import normalise_default
-from net2net_cli.spec.model import Layer, Value
 
 
 @dataclass(frozen=True)

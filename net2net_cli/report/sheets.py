@@ -21,6 +21,9 @@ Tone = Literal["plain", "new", "changed", "gone", "good", "bad"]
 NAMED = 4
 """So many members of a width are named in a table, unless all are asked for."""
 
+SHORT = len("sha256:") + 12
+"""So much of a digest is shown beside other things; JSON and `inspect -v` have all of it."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -179,8 +182,7 @@ def _widen(item: Widen, symbols: Symbols, *, all_names: bool) -> Row:
 
 def _insert(item: Insert) -> Row:
     how = f"{item.how} (statistics: {item.moments})" if item.moments else item.how
-    passed = item.value or ""
-    return Row(("+", f"insert {item.layer}", item.type, passed, f"{item.as_what}: {how}"), "new")
+    return Row(("+", f"insert {item.layer}", item.type, item.value or "", how), "new")
 
 
 def _plan_line(plan: Plan, symbols: Symbols) -> str:
@@ -235,9 +237,8 @@ def _verdict(verification: Verification) -> list[Row]:
 def _proved(proof: Proof) -> Row:
     if not proof.holds:
         return Row((f"the proof fails for {_names(proof.failed, all_names=False)}",), "bad")
-    widths = f"D E = I for {counted(proof.widths, 'width')}"
-    tensors = f"{counted(proof.tensors, 'tensor')}, each in its shape"
-    return Row((f"proved: {widths}; {tensors}",))
+    widths = f"D E = I for {counted(proof.widths, 'width')}; " if proof.widths else ""
+    return Row((f"proved: {widths}{counted(proof.tensors, 'tensor')}, each in its shape",))
 
 
 def _read_line(part: Checkpoint) -> str:
@@ -247,7 +248,7 @@ def _read_line(part: Checkpoint) -> str:
 def _student_line(part: Checkpoint) -> str:
     if part.header_digest:
         return _read_line(part)
-    return f"wrote {part.checkpoint}, {bytes_of(part.nbytes or 0)}, {part.digest}"
+    return f"wrote {part.checkpoint}, {bytes_of(part.nbytes or 0)}, {(part.digest or '')[:SHORT]}"
 
 
 def _checkpoint(part: Checkpoint) -> list[str]:
@@ -256,8 +257,9 @@ def _checkpoint(part: Checkpoint) -> list[str]:
     if part.spec:
         lines.append(f"spec: {part.spec}")
     lines += [f"{key}: {value}" for key, value in part.provenance.items()]
-    if part.digest or part.header_digest:
-        lines.append(f"digest: {part.digest or part.header_digest}")
+    if part.digest:
+        lines.append(f"digest: {part.digest}")
+    lines.append(f"header digest: {part.header_digest}")
     return lines
 
 

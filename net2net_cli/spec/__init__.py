@@ -1,27 +1,39 @@
 """Specs: YAML that describes a network, read, edited and turned into a graph of layers."""
 
+from net2net_cli.network import Input, Layer, Spec, Value
 from net2net_cli.spec.bases import resolve
-from net2net_cli.spec.document import Document, network_only, parse_document, read_document
+from net2net_cli.spec.document import (
+    Document,
+    network_only,
+    parse_document,
+    read_document,
+    without_keys,
+)
 from net2net_cli.spec.dump import dump
 from net2net_cli.spec.edit import with_args
 from net2net_cli.spec.extend import extend
 from net2net_cli.spec.graph import to_spec
 from net2net_cli.spec.insertion import insert_after
-from net2net_cli.spec.model import Input, Layer, Spec, Value
+from net2net_cli.spec.numbering import insert_numbered
+from net2net_cli.spec.renaming import Renames, renamed
 
 __all__ = [
     "Document",
     "Input",
     "Layer",
+    "Renames",
     "Spec",
     "Value",
     "dump",
     "extend",
     "insert_after",
+    "insert_numbered",
     "network_only",
     "parse_document",
     "read_document",
+    "renamed",
     "resolve",
     "to_spec",
     "with_args",
+    "without_keys",
 ]

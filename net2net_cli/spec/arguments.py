@@ -10,11 +10,9 @@ from math import inf, isnan
 from typing import NoReturn
 
 from net2net_cli.errors import Place, SpecError, closest
-
-# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
-from net2net_cli.layers import table as layer_table
+from net2net_cli.layers.table import Arg, LayerType
+from net2net_cli.network import Value
 from net2net_cli.spec.combinations import check_together
-from net2net_cli.spec.model import Value
 from net2net_cli.spec.tree import Items, Node, Scalar, Table, describe
 
 COMMON_KEYS = ("type", "inputs", "share")
@@ -22,7 +20,7 @@ PADDING_WORDS = ("same", "valid")
 
 
 def read_arguments(
-    name: str, kind: layer_table.LayerType, node: Table
+    name: str, kind: LayerType, node: Table
 ) -> tuple[dict[str, Value], dict[str, Place]]:
     """All arguments of a layer, defaults filled in, and where those given stand.
 
@@ -48,7 +46,7 @@ def read_arguments(
     return args, places
 
 
-def check_keys(name: str, kind: layer_table.LayerType, node: Table) -> None:
+def check_keys(name: str, kind: LayerType, node: Table) -> None:
     """Refuse keys that the layer type does not have."""
     known = [*COMMON_KEYS, *(arg.name for arg in kind.args)]
     if kind.inputs == "many":
@@ -64,7 +62,7 @@ def check_keys(name: str, kind: layer_table.LayerType, node: Table) -> None:
             )
 
 
-def normalise_default(kind: layer_table.LayerType, arg: layer_table.Arg) -> Value:
+def normalise_default(kind: LayerType, arg: Arg) -> Value:
     """The default in the form that a given value has: sizes one per axis."""
     match arg.default:
         case bool() | None:
@@ -77,9 +75,7 @@ def normalise_default(kind: layer_table.LayerType, arg: layer_table.Arg) -> Valu
             return arg.default
 
 
-def _value(
-    name: str, kind: layer_table.LayerType, arg: layer_table.Arg, node: Node, place: Place
-) -> Value:
+def _value(name: str, kind: LayerType, arg: Arg, node: Node, place: Place) -> Value:
     if isinstance(node, Scalar) and node.value is None and arg.none:
         return None
     try:
@@ -97,7 +93,7 @@ class _WrongError(ValueError):
     """The value is not of the argument's kind."""
 
 
-def _normalised(kind: layer_table.LayerType, arg: layer_table.Arg, node: Node) -> Value:
+def _normalised(kind: LayerType, arg: Arg, node: Node) -> Value:
     match arg.kind:
         case "int":
             return _whole(node, arg.low)
@@ -168,7 +164,7 @@ def _per_axis(count: int, node: Node, one: Callable[[Node], Value]) -> Value:
     return (one(node),) * count if count > 0 else one(node)
 
 
-def _wanted(kind: layer_table.LayerType, arg: layer_table.Arg) -> str:
+def _wanted(kind: LayerType, arg: Arg) -> str:
     """What an argument may be, in words."""
     above = {0: "0 or above", 1: "above 0"}.get(arg.low, "" if arg.low < 0 else f"from {arg.low}")
     whole = f"a whole number {above}".rstrip()
@@ -205,7 +201,7 @@ _EXAMPLES: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def _remedy(arg: layer_table.Arg, node: Node) -> str:
+def _remedy(arg: Arg, node: Node) -> str:
     text = node.text if isinstance(node, Scalar) else ""
     if arg.kind == "bool" and text.lower() in ("yes", "on", "1", "no", "off", "0"):
         return f"write `{arg.name}: {'true' if text.lower() in ('yes', 'on', '1') else 'false'}`"

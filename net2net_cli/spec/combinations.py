@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from net2net_cli.errors import Place, SpecError
-from net2net_cli.spec.model import Value
+from net2net_cli.network import Value
 
 Args = Mapping[str, Value]
 Wrong = tuple[str, str, str]

@@ -6,13 +6,23 @@ What the layers mean is read by ``wiring`` and ``graph``; ``edit`` and ``extend`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from net2net_cli.errors import Place, SpecError, closest
 from net2net_cli.spec.located import parse
 from net2net_cli.spec.names import check_name
-from net2net_cli.spec.tree import Node, Scalar, Table, describe, text_of, without
+from net2net_cli.spec.tree import (
+    Node,
+    Scalar,
+    Table,
+    describe,
+    named,
+    text_of,
+    with_entry,
+    without,
+)
 
 VERSION = 1
 TOP_KEYS = ("net2net", "extends", "source", "output", "rename", "input", "layers", "outputs")
@@ -26,7 +36,7 @@ class Document:
     """One spec. ``root`` holds it all; the other fields are read from it.
 
     ``extends`` is ``source`` or a file; ``source`` and ``output`` are paths as written, relative to
-    the spec; ``rename`` maps names to names as written.
+    the spec; ``rename`` maps names of layers or groups in the source to those that they have here.
     """
 
     root: Table
@@ -111,7 +121,21 @@ def document(root: Table, file: str) -> Document:
 
 def network_only(doc: Document) -> Document:
     """The document without ``source``, ``output`` and ``rename``: what the network is, no paths."""
-    return document(without(doc.root, "source", "output", "rename"), doc.file)
+    return without_keys(doc, "source", "output", "rename")
+
+
+def without_keys(doc: Document, *keys: str) -> Document:
+    """The document without some of its top-level keys."""
+    return document(without(doc.root, *keys), doc.file)
+
+
+def with_rename(doc: Document, names: Mapping[str, str]) -> Document:
+    """The document that says which names of its source have which names in it."""
+    kept = without(doc.root, "rename")
+    if names:
+        entries = {old: named(new, doc.place) for old, new in names.items()}
+        kept = with_entry(kept, "rename", Table(entries, {}, doc.place))
+    return document(kept, doc.file)
 
 
 def _check_keys(root: Table) -> None:
@@ -159,7 +183,7 @@ def _rename(node: Node | None) -> dict[str, str]:
         raise SpecError(
             f"`rename` maps names to names, this is {describe(node)}",
             where=node.place,
-            hint="write `rename: {new_name: old_name}`",
+            hint="write `rename: {old_name: new_name}`",
         )
     for key, value in node.entries.items():
         check_name(key, node.at(key))
@@ -167,7 +191,7 @@ def _rename(node: Node | None) -> dict[str, str]:
             raise SpecError(
                 f"`{key}` must be renamed to a name, not {describe(value)}",
                 where=node.at(key),
-                hint="write `new_name: old_name`",
+                hint="write `old_name: new_name`",
             )
     return {key: value.text for key, value in node.entries.items() if isinstance(value, Scalar)}
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from net2net_cli.errors import Place, SpecError, closest
-
-# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
-from net2net_cli.layers import table as layer_table
+from net2net_cli.layers.table import LAYER_TYPES, LayerType
+from net2net_cli.network import Value
 from net2net_cli.spec.arguments import check_keys
 from net2net_cli.spec.document import Document, document
-from net2net_cli.spec.model import Value
 from net2net_cli.spec.tree import Table, from_plain, replaced_table, table_at, with_entry
 from net2net_cli.spec.wiring import wire
 
@@ -27,7 +25,7 @@ def with_args(doc: Document, changes: Mapping[str, Mapping[str, Value]]) -> Docu
         if name not in entries:
             raise no_layer(name, entries, doc.place)
         entry = entries[name]
-        kind = layer_table.LAYER_TYPES[entry.type]
+        kind = LAYER_TYPES[entry.type]
         table = table_at(root, entry.path)
         for key, value in args.items():
             table = with_entry(table, key, from_plain(short(kind, key, value), entry.place))
@@ -36,7 +34,7 @@ def with_args(doc: Document, changes: Mapping[str, Mapping[str, Value]]) -> Docu
     return document(root, doc.file)
 
 
-def short(kind: layer_table.LayerType, name: str, value: object) -> object:
+def short(kind: LayerType, name: str, value: object) -> object:
     """A value as a person writes it: one number where all axes have the same."""
     arg = kind.arg(name)
     sizes = arg is not None and arg.kind in ("size", "padding", "pads", "scale") and kind.rank > 0
@@ -47,7 +45,7 @@ def short(kind: layer_table.LayerType, name: str, value: object) -> object:
 
 def shortened(node: Mapping[str, object]) -> dict[str, object]:
     """A plain entry, with all layers in it, as a person writes it."""
-    kind = layer_table.LAYER_TYPES.get(str(node.get("type")))
+    kind = LAYER_TYPES.get(str(node.get("type")))
     found: dict[str, object] = {}
     for key, value in node.items():
         if isinstance(value, Mapping):

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from net2net_cli.errors import Place, SpecError, closest
-
-# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
-from net2net_cli.layers import table as layer_table
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.spec.arguments import check_keys
 from net2net_cli.spec.document import Document, document, network_only
 from net2net_cli.spec.insertion import insert
@@ -116,7 +114,7 @@ def _apply_to_layer(state: _State, name: str, node: Table, place: Place) -> None
     state.settle()
     state.last = None
     entry = state.wiring.entries[name]
-    kind = layer_table.LAYER_TYPES[entry.type]
+    kind = LAYER_TYPES[entry.type]
     said = node.entries.get("type")
     if isinstance(said, Scalar) and said.text != entry.type:
         raise SpecError(

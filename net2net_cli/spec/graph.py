@@ -6,13 +6,11 @@ import heapq
 from typing import NoReturn
 
 from net2net_cli.errors import SpecError
-
-# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
-from net2net_cli.layers import table as layer_table
+from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.network import Layer, Spec
 from net2net_cli.spec.arguments import read_arguments
 from net2net_cli.spec.document import Document
 from net2net_cli.spec.inputs import read_inputs
-from net2net_cli.spec.model import Layer, Spec
 from net2net_cli.spec.sharing import with_shares
 from net2net_cli.spec.wiring import Wiring, wire
 
@@ -39,7 +37,7 @@ def to_spec(doc: Document) -> Spec:
 
 def _layer(name: str, wiring: Wiring) -> Layer:
     entry = wiring.entries[name]
-    kind = layer_table.LAYER_TYPES[entry.type]
+    kind = LAYER_TYPES[entry.type]
     args, places = read_arguments(name, kind, entry.node)
     return Layer(name, kind.name, args, wiring.inputs[name], {}, entry.place, places)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from net2net_cli.errors import Place, SpecError, closest
-from net2net_cli.spec.model import Input
+from net2net_cli.network import Input
 from net2net_cli.spec.names import check_name
 from net2net_cli.spec.tree import Items, Node, Scalar, Table, describe
 

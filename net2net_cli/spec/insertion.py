@@ -18,8 +18,8 @@ from net2net_cli.spec.tree import (
     Node,
     Path,
     Table,
+    named,
     replaced_table,
-    scalar,
     table_at,
     with_entries_after,
     with_entry,
@@ -174,7 +174,7 @@ def _fed(nodes: dict[str, Table], claim: _Claim) -> dict[str, Table]:
     key, node = next(iter(nodes.items()))
     if "inputs" in node.entries:
         return nodes
-    return {**nodes, key: with_entry(node, "inputs", scalar(claim.value, claim.place))}
+    return {**nodes, key: with_entry(node, "inputs", named(claim.value, claim.place))}
 
 
 def _rewired(placed: Wiring, intended: _Edges, claim: _Claim) -> Wiring:
@@ -184,7 +184,7 @@ def _rewired(placed: Wiring, intended: _Edges, claim: _Claim) -> Wiring:
         if placed.inputs[name] != reads:
             root = _with_reads(root, placed, placed.entries[name], reads, claim)
     if placed.outputs != intended.outputs:
-        outputs = tuple(scalar(name, claim.place) for name in intended.outputs)
+        outputs = tuple(named(name, claim.place) for name in intended.outputs)
         root = with_entry(root, "outputs", Items(outputs, claim.place))
     rewired = _wired(placed, root)
     if not _gives(rewired, intended):
@@ -210,7 +210,7 @@ def _with_reads(
         if actual != read and any(isinstance(node, Table) for node in branch.entries.values()):
             raise claim.refused()  # the branch ends in a layer that stands outside of it
         if actual != read:
-            branch = with_entry(branch, "inputs", scalar(read, claim.place))
+            branch = with_entry(branch, "inputs", named(read, claim.place))
             root = replaced_table(root, path, branch)
     return root
 
@@ -222,7 +222,7 @@ def _reads_node(
     said = table.entries.get("inputs")
     old = said.items if isinstance(said, Items) else (said,)
     items = tuple(
-        kept if kept is not None and was == read else scalar(read, place)
+        kept if kept is not None and was == read else named(read, place)
         for kept, was, read in zip(old, actual, reads, strict=True)
     )
     return Items(items, place) if isinstance(said, Items) else items[0]

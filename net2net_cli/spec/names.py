@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 from net2net_cli.errors import Place, SpecError
 
 MAX_LENGTH = 255
 _NAME = re.compile(r"[^\s.]+(\.[^\s.]+)*")
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
 
 
 def join(prefix: str, name: str) -> str:
     """A name below a prefix; either may be empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a number as torch.nn.Sequential counts its members."""
+    return _NUMBER.fullmatch(name) is not None
 
 
 def scopes_of(name: str) -> tuple[str, ...]:
@@ -22,6 +29,11 @@ def scopes_of(name: str) -> tuple[str, ...]:
     """
     parts = name.split(".")
     return tuple(".".join(parts[:end]) for end in range(len(parts) - 1, -1, -1))
+
+
+def find(text: str, scopes: tuple[str, ...], known: Container[str]) -> str | None:
+    """The full name that a text means where it is said, or None where it means none."""
+    return next((name for scope in scopes if (name := join(scope, text)) in known), None)
 
 
 def check_name(name: str, place: Place) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from net2net_cli.errors import Place, SpecError, closest
-
-# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
-from net2net_cli.layers import table as layer_table
-from net2net_cli.spec.model import Layer
-from net2net_cli.spec.names import join, scopes_of
+from net2net_cli.layers.table import LAYER_TYPES, has_tensor
+from net2net_cli.network import Layer
+from net2net_cli.spec.names import find, join, scopes_of
 from net2net_cli.spec.tree import Node, Scalar, Table, describe
 from net2net_cli.spec.wiring import Wiring
 
@@ -34,10 +32,15 @@ def with_shares(layers: Mapping[str, Layer], wiring: Wiring) -> dict[str, Layer]
     return shared
 
 
+def tensor_names(layers: Iterable[Layer]) -> frozenset[str]:
+    """The full names of the tensors of layers, shared or not."""
+    return frozenset(join(layer.name, line) for layer in layers for line in _tensors(layer))
+
+
 def _tensors(layer: Layer) -> tuple[str, ...]:
     """The tensors of a layer, by their own names."""
-    lines = layer_table.LAYER_TYPES[layer.type].tensors
-    return tuple(line.name for line in lines if layer_table.has_tensor(line, layer.args))
+    lines = LAYER_TYPES[layer.type].tensors
+    return tuple(line.name for line in lines if has_tensor(line, layer.args))
 
 
 def _owner(full: str, owners: Mapping[str, str], place: Place) -> str:
@@ -58,7 +61,7 @@ def _shares(layers: Mapping[str, Layer], name: str, said: Node, place: Place) ->
     layer = layers[name]
     own = _tensors(layer)
     if isinstance(said, Table) and said.entries:
-        known = {join(other.name, line) for other in layers.values() for line in _tensors(other)}
+        known = tensor_names(layers.values())
         return {join(name, line): _named(name, line, own, said, known) for line in said.entries}
     if not isinstance(said, Scalar) or not said.text:
         raise SpecError(
@@ -66,7 +69,7 @@ def _shares(layers: Mapping[str, Layer], name: str, said: Node, place: Place) ->
             where=place,
             hint="write `share: LAYER`, or `share: {weight: LAYER.weight}` for one tensor",
         )
-    other = _find(said.text, name, layers)
+    other = find(said.text, scopes_of(name), layers)
     if other is None:
         raise SpecError(
             f"{name} shares the tensors of `{said.text}`, which does not exist",
@@ -85,7 +88,7 @@ def _shares(layers: Mapping[str, Layer], name: str, said: Node, place: Place) ->
     return {join(name, line): join(other, line) for line in own}
 
 
-def _named(name: str, line: str, own: tuple[str, ...], said: Table, known: set[str]) -> str:
+def _named(name: str, line: str, own: tuple[str, ...], said: Table, known: frozenset[str]) -> str:
     node, place = said.entries[line], said.at(line)
     if line not in own:
         raise SpecError(
@@ -94,7 +97,7 @@ def _named(name: str, line: str, own: tuple[str, ...], said: Table, known: set[s
             hint=closest(line, list(own)) or f"it has {', '.join(own) or 'none'}",
         )
     text = node.text if isinstance(node, Scalar) else describe(node)
-    found = _find(text, name, known)
+    found = find(text, scopes_of(name), known)
     if found is None or found == join(name, line):
         raise SpecError(
             f"{name} shares its {line} with `{text}`, which is no other tensor",
@@ -102,9 +105,3 @@ def _named(name: str, line: str, own: tuple[str, ...], said: Table, known: set[s
             hint=closest(text, sorted(known)) or "write the tensor's full name: `LAYER.weight`",
         )
     return found
-
-
-def _find(text: str, reader: str, known: Container[str]) -> str | None:
-    """The name that a text means, looked up innermost first."""
-    candidates = (join(scope, text) for scope in scopes_of(reader))
-    return next((name for name in candidates if name in known), None)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from net2net_cli.errors import Place, SpecError
+from net2net_cli.spec.names import is_number
 
 Plain = None | bool | int | float | str
 
@@ -61,6 +62,11 @@ def scalar(value: Plain, place: Place) -> Scalar:
         case _:
             text = str(value)
     return Scalar(value, text, place)
+
+
+def named(name: str, place: Place) -> Scalar:
+    """A name that nobody wrote by hand; YAML needs no quotes around one that is a number."""
+    return Scalar(int(name) if is_number(name) else name, name, place)
 
 
 def from_plain(value: object, place: Place) -> Node:

@@ -10,9 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from net2net_cli.errors import Place, SpecError, closest
-
-# `table` itself imports `spec.model`; the module is imported whole so that either may come first.
-from net2net_cli.layers import table as layer_table
+from net2net_cli.layers.table import LAYER_TYPES, LayerType
 from net2net_cli.spec.names import check_name, join, scopes_of
 from net2net_cli.spec.tree import Items, Node, Path, Scalar, Table, describe
 
@@ -244,9 +242,7 @@ def _reads(
     return tuple(Ref(i.text, scopes, i.place) for i in items if isinstance(i, Scalar))
 
 
-def _check_count(
-    name: str, kind: layer_table.LayerType, reads: tuple[Ref, ...], node: Table
-) -> None:
+def _check_count(name: str, kind: LayerType, reads: tuple[Ref, ...], node: Table) -> None:
     """Layers read one value; Add and Multiply at least two, Concat at least one."""
     if kind.inputs == "one" and len(reads) != 1:
         raise SpecError(
@@ -268,14 +264,14 @@ def _check_count(
         )
 
 
-def layer_type(name: str, node: Table) -> layer_table.LayerType:
+def layer_type(name: str, node: Table) -> LayerType:
     """The type that an entry says. Raises SpecError where there is no such type."""
     said = node.entries["type"]
     if isinstance(said, Scalar) and isinstance(said.value, str):
-        kind = layer_table.LAYER_TYPES.get(said.value)
+        kind = LAYER_TYPES.get(said.value)
         if kind is not None:
             return kind
-        known = {known.lower(): known for known in layer_table.LAYER_TYPES}
+        known = {known.lower(): known for known in LAYER_TYPES}
         same = known.get(said.value.removeprefix("nn.").removeprefix("torch.nn.").lower())
         raise SpecError(
             f"{name} has an unknown type `{said.value}`",

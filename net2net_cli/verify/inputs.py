@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from net2net_cli.errors import CheckpointError, SpecError, UsageError
-from net2net_cli.spec.model import Input, Layer, Spec
+from net2net_cli.network import Input, Layer, Spec
 
 PROBES = 16
 """How many probes are drawn where nothing else is asked for."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from net2net_cli.errors import SpecError
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.spec.model import Layer
+from net2net_cli.network import Layer
 
 Shape = tuple[int, ...]
 

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from net2net_cli.errors import SpecError
-from net2net_cli.spec.model import Layer, Spec
+from net2net_cli.network import Layer, Spec
 from net2net_cli.verify.comparison import Mode
 from net2net_cli.verify.modules import first_line, make_module
 from net2net_cli.verify.state import load_state

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from net2net_cli.errors import CheckpointError
-from net2net_cli.spec.model import Layer
+from net2net_cli.network import Layer
 from net2net_cli.verify.modules import own_key
 
 

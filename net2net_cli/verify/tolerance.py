@@ -8,8 +8,10 @@ bfloat16 too. Three things leave more, and each has its own bound:
   each once in the checkpoint's dtype. The bound is some 16 half-units in the last place of the
   coarsest dtype: 1e-6 in float32, 1e-2 in float16, 5e-2 in bfloat16. Mistakes cost 0.3 and more.
 - **an inserted BatchNorm in training mode**, which replaces a value's statistics by the batch's:
-  2e-2 with statistics estimated in closed form, 1e-8 with statistics measured on the same batch
-  (stored in the checkpoint's dtype: rounding applies as well).
+  1e-8 with statistics measured on the same batch (stored in the checkpoint's dtype: rounding
+  applies as well). Estimated statistics are near where values are Gaussian (1e-2 and less), but
+  0.05 to 0.5 was measured on trained and on deep networks, so that the bound is 1: it tells
+  statistics left at 0 and 1, which cost 1.8. What is found is reported, and is no error.
 - **evaluation in less than float64**, where it does not fit: sums in another order differ.
 
 Knows no torch: dtypes are named as torch names them.
@@ -23,7 +25,7 @@ from typing import Literal
 from net2net_cli.verify.comparison import Mode
 
 EXACT = 1e-10
-ESTIMATED = 2.5e-1
+ESTIMATED = 1.0
 MEASURED = 1e-8
 
 ROUNDING = {"float64": EXACT, "float32": 1e-6, "float16": 1e-2, "bfloat16": 5e-2}

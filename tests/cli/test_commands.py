@@ -47,7 +47,7 @@ def test_the_schema_itself_is_valid() -> None:
 
 
 def test_widen_works_as_people_type_it(net2net: Net2Net, ckpt: Path) -> None:
-    ended = net2net(*"widen ckpt --layer fc1 --to 512".split())
+    ended = net2net(*["widen", "ckpt", "--layer", "fc1", "--to", "512"])
     student = ckpt.with_name("ckpt-widened.safetensors")
     assert shapes(student)["fc1.weight"] == (512, 12)
     assert shapes(student)["fc2.weight"] == (8, 512)
@@ -57,8 +57,8 @@ def test_widen_works_as_people_type_it(net2net: Net2Net, ckpt: Path) -> None:
 
 def test_grow_works_as_people_type_it(net2net: Net2Net, ckpt: Path) -> None:
     (ckpt.parent / "bigger.yaml").write_text(BIGGER)
-    net2net(*"spec ckpt -o ckpt.yaml".split())
-    ended = net2net(*"grow --spec bigger.yaml".split())
+    net2net(*["spec", "ckpt", "-o", "ckpt.yaml"])
+    ended = net2net(*["grow", "--spec", "bigger.yaml"])
     assert shapes(ckpt.with_name("bigger.safetensors"))["fc1b.weight"] == (24, 24)
     assert "bigger.safetensors" in ended.out
 
@@ -67,11 +67,11 @@ def test_source_and_output_are_relative_to_the_spec(
     net2net: Net2Net, ckpt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (ckpt.parent / "bigger.yaml").write_text(BIGGER)
-    net2net(*"spec ckpt -o ckpt.yaml".split())
+    net2net(*["spec", "ckpt", "-o", "ckpt.yaml"])
     elsewhere = ckpt.parent / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    net2net(*"grow --spec ../bigger.yaml".split())
+    net2net(*["grow", "--spec", "../bigger.yaml"])
     assert ckpt.with_name("bigger.safetensors").exists()
 
 
@@ -80,7 +80,7 @@ def test_source_and_output_are_relative_to_the_spec(
 
 def test_inspect_tells_layers_widths_and_size(net2net: Net2Net, ckpt: Path) -> None:
     document = read(net2net("inspect", ckpt, "--json").out)
-    assert [layer["name"] for layer in document["layers"]][0] == "fc1"
+    assert document["layers"][0]["name"] == "fc1"
     grows = {tuple(width["members"]): width["grows"] for width in document["widths"]}
     assert "duplicate" in grows["fc1", "fc2"]
     assert grows["out",] == []
@@ -89,10 +89,13 @@ def test_inspect_tells_layers_widths_and_size(net2net: Net2Net, ckpt: Path) -> N
 
 
 def test_a_student_tells_where_it_comes_from(net2net: Net2Net, ckpt: Path) -> None:
-    grown = read(net2net(*"widen ckpt --layer fc1 --to 20 --seed 3 --json".split()).out)
-    document = read(net2net(*"inspect ckpt-widened --json".split()).out)
-    assert document["teacher"]["provenance"]["teacher"] == grown["teacher"]["digest"]
-    assert document["teacher"]["provenance"]["seed"] == "3"
+    grown = read(
+        net2net(*["widen", "ckpt", "--layer", "fc1", "--to", "20", "--seed", "3", "--json"]).out
+    )
+    document = read(net2net(*["inspect", "ckpt-widened", "--json"]).out)
+    provenance = document["teacher"]["provenance"]
+    assert provenance["teacher"] == grown["teacher"]["digest"]
+    assert provenance["seed"] == "3"
 
 
 def test_spec_is_yaml_that_grow_reads(net2net: Net2Net, ckpt: Path) -> None:
@@ -101,7 +104,9 @@ def test_spec_is_yaml_that_grow_reads(net2net: Net2Net, ckpt: Path) -> None:
     document = read(net2net("spec", ckpt, "-o", "ckpt.yaml", "--json").out)
     assert document["spec"] == text == Path("ckpt.yaml").read_text()
     assert document["written"] == "ckpt.yaml"
-    assert read(net2net("inspect", ckpt, "--json").out)["teacher"]["spec"].endswith("ckpt.yaml")
+    assert read(net2net("inspect", ckpt, "--json").out)["teacher"]["spec"] == str(
+        ckpt.with_suffix(".yaml")
+    )
 
 
 def test_diff_tells_what_differs(net2net: Net2Net, ckpt: Path) -> None:

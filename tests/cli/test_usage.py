@@ -27,7 +27,7 @@ WRONG = [
     ("grow --set fc1.out_features=9", "no checkpoint is named", "`source:`"),
     ("plan ckpt --set fc1", "--set fc1 is no key=value", "--set fc1.out_features=512"),
     ("plan ckpt --set a.b=1 --set a.b=2", "--set gives a.b twice", ""),
-    ("plan ckpt --set fc1.out_features=32 --report r.pdf", "`r.pdf` is no name for a report", ".svg"),
+    ("plan ckpt --set fc1.out_features=32 --report r.pdf", "`r.pdf` is no name", ".svg"),
     ("diff ckpt ckpt --format mermaid", "diff has no network to draw", "pictures"),
     ("widen ckpt --layer nope --to 32", "there is no layer `nope`", "fc1"),
     ("widen ckpt --layer fc1 --to 16", "`fc1` is 16 wide already", "more than 16"),
@@ -65,7 +65,7 @@ def test_a_usage_error_with_json_is_a_document_too(net2net: Net2Net) -> None:
 @pytest.mark.usefixtures("ckpt")
 def test_a_checkpoint_and_a_document_do_not_share_standard_output(net2net: Net2Net) -> None:
     for form in ("--json", "--format=markdown", "--format=mermaid"):
-        ended = net2net(*"widen ckpt --layer fc1 --to 32 -o -".split(), form, code=2)
+        ended = net2net(*["widen", "ckpt", "--layer", "fc1", "--to", "32", "-o", "-"], form, code=2)
         assert "both take standard output" in ended.err
         assert "--report" in ended.err
 

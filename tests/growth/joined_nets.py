@@ -32,7 +32,12 @@ class Residual(nn.Module):
 RESIDUAL = Net(
     "Add:a stream",
     """stem: {type: Conv2d, out_channels: $n, kernel_size: 3, padding: 1}
-       add1: {type: Add, branches: [{}, {a: {0: {type: Conv2d, out_channels: 5, kernel_size: 3, padding: 1}, 1: {type: BatchNorm2d}, 2: {type: ReLU}, 3: {type: Conv2d, out_channels: $n, kernel_size: 1}, 4: {type: BatchNorm2d}}}]}
+       a.0: {type: Conv2d, out_channels: 5, kernel_size: 3, padding: 1}
+       a.1: {type: BatchNorm2d}
+       a.2: {type: ReLU}
+       a.3: {type: Conv2d, out_channels: $n, kernel_size: 1}
+       a.4: {type: BatchNorm2d}
+       add1: {type: Add, inputs: [stem, a.4]}
        relu: {type: ReLU}
        pool: {type: AdaptiveAvgPool2d, output_size: 1}
        b: {type: Conv2d, out_channels: $n, kernel_size: 3, padding: 1, inputs: relu}

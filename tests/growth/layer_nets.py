@@ -42,9 +42,7 @@ def between(
 
     def module(n: int) -> nn.Module:
         x = middle(n) if callable(middle) and not isinstance(middle, nn.Module) else middle
-        return chain(
-            first=conv(3, wide * n, 3, **torch_first), x=x, last=conv(reads(n), 2, head)
-        )
+        return chain(first=conv(3, wide * n, 3, **torch_first), x=x, last=conv(reads(n), 2, head))
 
     return Net(name, layers, module, (IMAGES[rank],), bears)
 
@@ -74,9 +72,7 @@ def activations() -> Iterator[Net]:
         yield between(name, f"{{type: {name.partition(':')[0]}, {text}}}", module, bears=bears)
     yield between("PReLU:one slope", "{type: PReLU}", lambda _: nn.PReLU(), bears=ZERO)
     yield between("PReLU:a slope each", "{type: PReLU, num_parameters: $n}", nn.PReLU, bears=ZERO)
-    yield between(
-        "GLU", "{type: GLU, dim: 1}", nn.GLU(1), bears=ZERO, wide=2,
-    )  # fmt: skip
+    yield between("GLU", "{type: GLU, dim: 1}", nn.GLU(1), bears=ZERO, wide=2)
 
 
 def norms() -> Iterator[Net]:
@@ -176,7 +172,7 @@ def spatial() -> Iterator[Net]:
         "PixelUnshuffle",
         "{type: PixelUnshuffle, downscale_factor: 5}",
         nn.PixelUnshuffle(5),
-        bears=ALL, reads=lambda n: 25 * n,
+        bears=ZERO, reads=lambda n: 25 * n,
     )  # fmt: skip
 
 
@@ -196,7 +192,7 @@ def convolutions() -> Iterator[Net]:
                 f"{kind}:depthwise",
                 f"{{type: {kind}, out_channels: $n, kernel_size: 3, groups: $n}}",
                 lambda n, make=make: make(n, n, 3, groups=n),
-                rank=rank, bears=ZERO if turned else ZERO,
+                rank=rank, bears=ZERO,
             )  # fmt: skip
     for name, text, module, bears, more in _conv_options():
         kind = name.partition(":")[0]
@@ -209,13 +205,19 @@ def _conv_options() -> Iterator[tuple[str, str, Any, frozenset[str], dict[str, A
 
     text = "out_channels: $n2, kernel_size: 3, groups: 2"
     both = {"wide": 2, "reads": lambda n: 2 * n}
-    yield "Conv2d:wider groups", text, grouped(nn.Conv2d), EACH, both
-    yield "ConvTranspose2d:wider groups", text, grouped(nn.ConvTranspose2d), EACH, both
+    yield "Conv2d:wider groups", text, grouped(nn.Conv2d), ZERO, both
+    yield "ConvTranspose2d:wider groups", text, grouped(nn.ConvTranspose2d), ZERO, both
     text = "out_channels: $n3, kernel_size: 3, groups: $n"
     more = {"wide": 2, "reads": lambda n: 3 * n}
     for make in (nn.Conv2d, nn.ConvTranspose2d):
         kind = make.__name__
-        yield f"{kind}:more groups", text, lambda n, m=make: m(2 * n, 3 * n, 3, groups=n), ZERO, more
+        yield (
+            f"{kind}:more groups",
+            text,
+            lambda n, m=make: m(2 * n, 3 * n, 3, groups=n),
+            ZERO,
+            more,
+        )
     yield (
         "Conv2d:same, dilated", "out_channels: 5, kernel_size: 2, padding: same, dilation: 3",
         lambda n: nn.Conv2d(n, 5, 2, padding="same", dilation=3), ALL, {"reads": lambda _: 5},
@@ -223,9 +225,9 @@ def _conv_options() -> Iterator[tuple[str, str, Any, frozenset[str], dict[str, A
     for mode in ("reflect", "replicate", "circular"):
         yield (
             f"Conv2d:{mode}",
-            f"out_channels: 5, kernel_size: [3, 2], padding: [1, 2], padding_mode: {mode}, bias: false",
+            f"out_channels: 5, kernel_size: [3, 2], padding: [1, 2], padding_mode: {mode}",
             lambda n, mode=mode: nn.Conv2d(
-                n, 5, (3, 2), padding=(1, 2), padding_mode=mode, bias=False
+                n, 5, (3, 2), padding=(1, 2), padding_mode=mode
             ),
             ALL, {"reads": lambda _: 5},
         )  # fmt: skip
@@ -289,16 +291,17 @@ def linears() -> Iterator[Net]:
                         last=nn.Linear(n, 3)),
         ((5,),), ZERO,
     )  # fmt: skip
-    for at, moved in (("pieces", 1), ("last axis", -1)):
+    for what, shape in (("", (5,)), (":on positions", (2, 5))):
+        dim = len(shape)
         yield Net(
-            f"Maxout:{at}",
+            f"Maxout{what}",
             f"""fc1: {{type: Linear, out_features: $n3}}
-               max: {{type: Maxout, pieces: 3, dim: {moved}}}
+               max: {{type: Maxout, pieces: 3, dim: {dim}}}
                last: {{type: Linear, out_features: 3}}""",
-            lambda n, moved=moved: chain(
-                fc1=nn.Linear(5, 3 * n), max=TorchMaxout(3, moved), last=nn.Linear(n, 3)
+            lambda n, dim=dim: chain(
+                fc1=nn.Linear(5, 3 * n), max=TorchMaxout(3, dim), last=nn.Linear(n, 3)
             ),
-            ((5,),), ZERO,
+            (shape,), ZERO,
         )  # fmt: skip
     yield from moved_axes()
 
@@ -311,7 +314,7 @@ class TorchMaxout(nn.Module):
         self.pieces, self.dim = pieces, dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(self.dim, (-1, self.pieces)).max(self.dim + 1 if self.dim > 0 else -1)[0]
+        return x.unflatten(self.dim, (-1, self.pieces)).max(self.dim + 1)[0]
 
 
 class TorchPermute(nn.Module):
@@ -358,14 +361,16 @@ def moved_axes() -> Iterator[Net]:
     )  # fmt: skip
     yield Net(
         "ChannelShuffle",
-        """first: {type: Conv2d, out_channels: $n3, kernel_size: 1, groups: 3}
-           shuffle: {type: ChannelShuffle, groups: 3}
-           depth: {type: Conv2d, out_channels: $n3, kernel_size: 3, groups: $n3}
-           last: {type: Conv2d, out_channels: 3, kernel_size: 1, groups: 3}""",
-        lambda n: chain(first=nn.Conv2d(3, 3 * n, 1, groups=3), shuffle=nn.ChannelShuffle(3),
-                        depth=nn.Conv2d(3 * n, 3 * n, 3, groups=3 * n),
-                        last=nn.Conv2d(3 * n, 3, 1, groups=3)),
-        (IMAGES[2],), EACH,
+        """first: {type: Conv2d, out_channels: $n4, kernel_size: 1}
+           group: {type: Conv2d, out_channels: $n4, kernel_size: 1, groups: 2}
+           shuffle: {type: ChannelShuffle, groups: 2}
+           depth: {type: Conv2d, out_channels: $n4, kernel_size: 3, groups: $n4}
+           last: {type: Conv2d, out_channels: 2, kernel_size: 1, groups: 2}""",
+        lambda n: chain(first=nn.Conv2d(3, 4 * n, 1), group=nn.Conv2d(4 * n, 4 * n, 1, groups=2),
+                        shuffle=nn.ChannelShuffle(2),
+                        depth=nn.Conv2d(4 * n, 4 * n, 3, groups=4 * n),
+                        last=nn.Conv2d(4 * n, 2, 1, groups=2)),
+        (IMAGES[2],), ZERO,
     )  # fmt: skip
 
 

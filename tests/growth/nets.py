@@ -27,7 +27,11 @@ from net2net_cli.api import (
     make_plan,
     open_model,
 )
+from net2net_cli.laying import layout_of
 from net2net_cli.plan import Rescale
+from net2net_cli.spec import parse_document, to_spec
+from net2net_cli.verify.network import build
+from tests.support.zoo import random_tensor
 from tests.verify.hand_built import randomize
 
 EXACT = 1e-10
@@ -125,6 +129,11 @@ class Student:
         """Its tensors by name."""
         return load_file(self.path)
 
+    @property
+    def network(self) -> nn.Module:
+        """The program's own module for it, where none is written by hand."""
+        return build(to_spec(parse_document(self.plan.student, "student")), self.state)
+
     def into(self, module: nn.Module) -> nn.Module:
         """The module with the student's tensors, in float64; every name and shape must fit."""
         loaded = module.double().eval()
@@ -151,6 +160,20 @@ def save_teacher(
     return Teacher(open_model(str(folder / "teacher.safetensors")), module, folder)
 
 
+def save_spec(folder: Path, spec: str, dtype: torch.dtype = torch.float64) -> Teacher:
+    """A checkpoint with random weights for a spec that no module is written for here."""
+    graph = to_spec(parse_document(spec, "teacher.yaml"))
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: random_tensor(name, tensor.shape, generator)
+        for name, tensor in layout_of(graph).tensors.items()
+    }
+    state = {n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}
+    save_file(state, folder / "teacher.safetensors")
+    (folder / "teacher.yaml").write_text(spec)
+    return Teacher(open_model(str(folder / "teacher.safetensors")), build(graph, state), folder)
+
+
 def teacher_of(net: Net, folder: Path, n: int = 4, dtype: torch.dtype | None = None) -> Teacher:
     """A net with random weights and statistics."""
     torch.manual_seed(0)
@@ -165,8 +188,8 @@ def outputs(module: nn.Module, batch: tuple[Tensor, ...], mode: str = "evaluatio
         if isinstance(part, _RANDOM):
             part.eval()
     with torch.no_grad():
-        found: Tensor = working(*batch)
-    return found
+        found: Tensor | tuple[Tensor, ...] = working(*batch)
+    return found[0] if isinstance(found, tuple) else found
 
 
 def difference(

@@ -1,4 +1,4 @@
-"""The command line as tests call it: in this process, which is quick, or as a process of its own."""
+"""The command line as tests call it: in this process (quick), or as a process of its own."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from net2net_cli import diff, recipe
 from net2net_cli.api import Choices, Model, Plan, from_json, plan_of, to_json
+from net2net_cli.errors import Place
 from net2net_cli.execute import Executor
 from net2net_cli.io import Source, TensorInfo
 from net2net_cli.laying import layout_of
@@ -59,15 +60,9 @@ class MemorySource(Source):
 
 def described(layers: Mapping[str, object], **top: object) -> Document:
     """A spec given as plain data; ``top`` holds ``input`` and ``outputs``."""
-    root = from_plain({"net2net": 1, **top, "layers": layers}, document_place())
+    root = from_plain({"net2net": 1, **top, "layers": layers}, Place(FILE))
     assert isinstance(root, Table)
     return document(root, FILE)
-
-
-def document_place() -> object:
-    from net2net_cli.errors import Place
-
-    return Place(FILE)
 
 
 def teacher_of(doc: Document, seed: int = 0, dtype: torch.dtype = torch.float64) -> Model:
@@ -99,7 +94,11 @@ class Student:
 
     plan: Plan
     model: Model
-    measured: bool
+
+    @property
+    def moments(self) -> set[str]:
+        """Where the statistics of inserted BatchNorms come from."""
+        return {o.moments for o in self.plan.operations if isinstance(o, Insert) and o.moments}
 
     @property
     def state(self) -> Mapping[str, Tensor]:
@@ -140,8 +139,7 @@ class Judge:
         doc = parse_document(plan.student, FILE)
         spec = to_spec(doc)
         student = Model(MemorySource(state), doc, spec, layout_of(spec), "drawn")
-        moments = {o.moments for o in plan.operations if isinstance(o, Insert)}
-        return Student(plan, student, bool(moments - {None}))
+        return Student(plan, student)
 
     def _measured(self, recipes: tuple[recipe.Recipe, ...]) -> dict[str, tuple[Tensor, Tensor]]:
         names = {r.base.value for r in recipes if isinstance(r.base, Moments)}

@@ -13,6 +13,6 @@ for _operator in ("nms", "qnms"):
         f"torchvision::{_operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
     )
 
-from torchvision import models  # noqa: E402  (only after the schemas)
+from torchvision import models  # only after the schemas
 
 __all__ = ["models"]

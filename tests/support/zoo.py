@@ -78,6 +78,12 @@ def command(name: str) -> str:
     return found.group()
 
 
+def random_inputs(count: int, *shape: int) -> Tensor:
+    """Examples in float64, ``[count, *shape]``, the same every time."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(count, *shape, generator=generator, dtype=torch.float64)
+
+
 def random_state(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
     """Weights for a network: one tensor for each of the layout's, as ``random_tensor`` draws it."""
     generator = torch.Generator().manual_seed(seed)

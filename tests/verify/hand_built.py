@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.spec.model import Input, Layer, Spec
+from net2net_cli.network import Input, Layer, Spec
 
 
 def layer(

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from net2net_cli.errors import CheckpointError, SpecError, UsageError
-from net2net_cli.spec.model import Input
+from net2net_cli.network import Input
 from net2net_cli.verify.inputs import draw_inputs, load_inputs
 from tests.verify.hand_built import layer, network_spec
 

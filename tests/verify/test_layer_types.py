@@ -141,7 +141,7 @@ def test_every_layer_type_is_tried():
 
 
 def test_embedding_reads_ids_of_any_shape():
-    from net2net_cli.spec.model import Input
+    from net2net_cli.network import Input
 
     table = torch.randn(7, 3, dtype=torch.float64)
     spec = network_spec(

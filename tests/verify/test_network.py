@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from net2net_cli.errors import CheckpointError, SpecError
-from net2net_cli.spec.model import Input
+from net2net_cli.network import Input
 from net2net_cli.verify.network import as_mode, build
 from tests.verify.hand_built import layer, network_spec, randomize, state_of
 

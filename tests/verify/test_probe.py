@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from net2net_cli.errors import DifferenceError, UsageError
-from net2net_cli.spec.model import Input
+from net2net_cli.network import Input
 from net2net_cli.verify.inputs import draw_inputs
 from net2net_cli.verify.network import build
 from net2net_cli.verify.probe import compare, measure, outputs_of, probe

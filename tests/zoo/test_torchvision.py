@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from net2net_cli.api import RunOptions, apply_plan, make_plan, open_model
 from net2net_cli.laying import layout_of
 from net2net_cli.verify.network import build
 from tests.support import zoo
@@ -71,8 +74,27 @@ def test_spec_has_torchvisions_tensors(name: str) -> None:
 def test_spec_computes_what_torchvision_does(name: str) -> None:
     model = zoo.randomise(on_meta(TEACHERS[name]))
     spec = zoo.network(name)
-    images = torch.randn(2, *spec.inputs[0].shape, dtype=torch.float64)
+    images = zoo.random_inputs(2, *spec.inputs[0].shape)
     with torch.no_grad():
         expected = model(images)
         (found,) = build(spec, model.state_dict())(images)
     assert float((found - expected).abs().max()) <= 1e-12 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("teacher", "target"),
+    [("resnet18", "resnet18_deeper"), ("mobilenet_v2", "mobilenet_v2_wider")],
+)
+def test_torchvision_opens_the_student(teacher: str, target: str, tmp_path: Path) -> None:
+    checkpoint, output = tmp_path / f"{teacher}.pth", tmp_path / "student.safetensors"
+    small = zoo.randomise(on_meta(TEACHERS[teacher]))
+    torch.save(small.state_dict(), checkpoint)
+    model = open_model(str(checkpoint), str(zoo.SPECS / f"{teacher}.yaml"))
+    plan = make_plan(model, zoo.SPECS / f"{target}.yaml")
+    apply_plan(plan, model, str(output), RunOptions(verify=False))
+    big = on_meta(STUDENTS[target])
+    big.load_state_dict(load_file(output), assign=True)
+    images = zoo.random_inputs(2, 3, 64, 64)
+    with torch.no_grad():
+        expected, found = small(images), big.eval()(images)
+    assert float((found - expected).abs().max()) <= 1e-10 * float(expected.abs().max())

@@ -1,4 +1,8 @@
-"""A network as a graph of layers: what a spec says once branches and names are resolved."""
+"""A network as a graph of layers: what a spec says once branches and names are resolved.
+
+Plain data that all rooms above speak of, the verifier too; ``spec`` makes it, ``layers`` says what
+its types are.
+"""
 
 from __future__ import annotations
 

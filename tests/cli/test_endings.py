@@ -1,0 +1,125 @@
+"""Every way that a run can end, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from net2net_cli import api
+from tests.support.command import Net2Net, command, environment, process
+
+
+@pytest.fixture
+def large(folder: Path) -> Path:
+    """A checkpoint that takes a while to grow."""
+    state = {}
+    for index in range(8):
+        state[f"fc{index}.weight"] = torch.randn(1024, 1024)
+        state[f"fc{index}.bias"] = torch.zeros(1024)
+    save_file(state, folder / "large.safetensors")
+    return folder / "large.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_in_the_middle_leaves_nothing_behind(
+    large: Path, number: signal.Signals, code: int
+) -> None:
+    words = command("widen", large, "--layer", "fc0", "--to", "6000", "-o", "out.safetensors")
+    run = subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any(".net2net-" in p.name for p in large.parent.iterdir()):
+        assert run.poll() is None, run.stderr and run.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    run.send_signal(number)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == code
+    assert "Traceback" not in said
+    assert [p.name for p in large.parent.iterdir()] == [large.name]
+
+
+def test_a_closed_pipe_ends_quietly(ckpt: Path) -> None:
+    for arguments in (["inspect"], ["inspect", "--json"], ["widen", "--layer", "fc1", "--to", "20",
+                                                          "-o", "-"]):  # fmt: skip
+        reader, writer = os.pipe()
+        os.close(reader)
+        words = command(arguments[0], ckpt, *arguments[1:])
+        ended = subprocess.run(
+            words, env=environment(), stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+        os.close(writer)
+        assert ended.returncode == 141
+        assert "Traceback" not in ended.stderr
+        assert "Exception" not in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_full_disk_is_told(ckpt: Path, form: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command("inspect", ckpt, "--format", form),
+            env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert "error: no space left on device" in ended.stderr
+    assert "Exception" not in ended.stderr
+
+
+def test_closed_streams_do_no_harm(ckpt: Path) -> None:
+    words = " ".join(command("inspect", ckpt))
+    for closed in (">&-", "2>&-", ">&- 2>&-", "<&-"):
+        ended = subprocess.run(
+            ["sh", "-c", f"exec {words} {closed}"],
+            env=environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_a_defect_shows_its_traceback_and_asks_for_a_report(
+    net2net: Net2Net, ckpt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(api, "open_model", broken)
+    ended = net2net("inspect", ckpt, code=1)
+    assert "Traceback" in ended.err
+    assert "KeyError" in ended.err
+    assert "please report" in ended.err
+
+
+def test_an_error_of_the_system_names_the_file(
+    net2net: Net2Net, ckpt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "some/file")
+
+    monkeypatch.setattr(api, "open_model", refused)
+    assert net2net("inspect", ckpt, code=2).err == "error: permission denied\n  --> some/file\n"
+
+
+def test_tracebacks_of_users_errors_are_for_debug_only(net2net: Net2Net, folder: Path) -> None:
+    assert "Traceback" not in net2net("inspect", "nothing", code=2).err
+    assert "Traceback" in net2net("inspect", "nothing", "--debug", code=2).err
+
+
+def test_quiet_keeps_results_and_errors(net2net: Net2Net, ckpt: Path) -> None:
+    assert "note:" in net2net("inspect", ckpt).err
+    quiet = net2net("inspect", ckpt, "-q")
+    assert quiet.err == ""
+    assert "fc1" in quiet.out
+    assert "error:" in net2net("inspect", "nothing", "-q", code=2).err
+
+
+def test_python_m_is_the_same_command(folder: Path) -> None:
+    assert process("--version").stdout.startswith(b"net2net ")

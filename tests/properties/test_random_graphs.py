@@ -1,0 +1,282 @@
+"""Drawn networks, grown in drawn ways: the function stays, or a rule says why it cannot.
+
+Nothing but a refusal may come out beside an exact student, and a refusal quotes its rule.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from net2net_cli.api import Choices
+from net2net_cli.axes import Width
+from net2net_cli.errors import SpecError, UnreachableError, UsageError
+from net2net_cli.expansion import SPLITS
+from net2net_cli.growing import deepenings, widened, with_sizes
+from net2net_cli.laying import layout_of
+from net2net_cli.layout import Layout
+from net2net_cli.spec import Document, Layer, dump, extend, insert_after, parse_document, to_spec
+from tests.support.draws import INSERTIONS, Draws, Entry, Shape, branch, layer
+from tests.support.graphs import network
+from tests.support.memory import EXACT, FILE, Judge, Student, described, teacher_of
+
+MEASURED = 1e-8
+"""For BatchNorms that hold the statistics of the very batch that probes them."""
+
+FROZEN = (
+    "is the network's input", "is the network's output", "counts the network's input ids",
+    "aligns it with an axis that never grows", "do not line up", "reorders it against itself",
+    "takes its groups across parts", "normalises over it", "runs along it",
+    "moves features along it", "is broadcast over all channels", "both writes and reads it",
+)  # fmt: skip
+STATISTICS = ("takes mean and variance over", "must all grow by the same whole factor")
+PLACES = (
+    "cannot be inserted here", "in the source, but", "would have to be zero for",
+    "the target's connections do not fit",
+)  # fmt: skip
+
+
+def examples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """So many cases, the same in every run."""
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+
+
+def drawn_choices(d: Draws, *expansions: str) -> Choices:
+    return Choices(d.pick(expansions or ("auto",)), d.pick(SPLITS), d.number(0, 9))
+
+
+def more_of(d: Draws, size: int, *, whole: bool) -> int:
+    return size * d.number(2, 3) if whole else size + d.number(1, size + 2)
+
+
+def drawn_sizes(d: Draws, layout: Layout) -> Mapping[Width, int]:
+    """New sizes for some of the widths that can grow; in half of the cases whole multiples."""
+    free, whole = layout.free(), d.flag()
+    return {w: more_of(d, layout.sizes[w], whole=whole) for w in free if d.pick([True, True, False])}
+
+
+def check_exact(judge: Judge, target: Document, choices: Choices) -> Student:
+    """Grow, and hold the student against the teacher."""
+    note(f"{choices}\n{dump(target)}")
+    student = judge.grow(target, choices)
+    errors = judge.errors(student)
+    assert errors["evaluation"] <= EXACT
+    if "closed form" not in student.moments:  # an estimate: test_moments holds it to its bound
+        assert errors.get("training", 0.0) <= (MEASURED if student.moments else EXACT)
+    return student
+
+
+def judge_of(d: Draws, most: int = 8, dtype: torch.dtype = torch.float64) -> Judge:
+    """A drawn network with drawn weights."""
+    drawn = network(d, most)
+    note(repr(drawn))
+    return Judge(teacher_of(drawn.document, d.number(0, 3), dtype))
+
+
+def refused(error: UnreachableError, *rules: str) -> None:
+    """A refusal quotes one of these rules."""
+    assert any(rule in error.message for rule in rules), error.message
+
+
+def grows_free_widths(d: Draws) -> None:
+    """The sizes of widths that are said to be free can be raised together, in any combination."""
+    judge = judge_of(d, dtype=d.pick([torch.float64, torch.float64, torch.float16, torch.bfloat16]))
+    layout = judge.model.layout
+    sizes = drawn_sizes(d, layout)
+    target = with_sizes(judge.model.document, layout, {**layout.sizes, **sizes})
+    choices = drawn_choices(d, "auto", "auto", "duplicate", "fresh", "mean", "zero")
+    try:
+        check_exact(judge, target, choices)
+    except UnreachableError as error:
+        refused(error, "alone", "largest of each", "gates each", *STATISTICS, *FROZEN)
+        if choices.expansion == "auto":
+            refused(error, *STATISTICS)
+
+
+def grows_twice(d: Draws) -> None:
+    """A student is a teacher as good as any other."""
+    judge = judge_of(d, most=5)
+    for _ in range(2):
+        layout = judge.model.layout
+        sizes = drawn_sizes(d, layout)
+        target = with_sizes(judge.model.document, layout, {**layout.sizes, **sizes})
+        try:
+            student = check_exact(judge, target, drawn_choices(d, "auto", "duplicate"))
+        except UnreachableError as error:
+            refused(error, *STATISTICS)
+            return
+        judge = Judge(student.model)
+
+
+def widens_by_name(d: Draws) -> None:
+    """`widen --layer L --to N`, whatever layer it names."""
+    judge = judge_of(d)
+    layout = judge.model.layout
+    name = d.pick([layer.name for layer in judge.model.spec.layers])
+    shape = [layout.size(axis) for axis in layout.values[name].axes]
+    to = d.pick(shape) * d.number(1, 3) + d.number(0, 2)
+    note(f"widen {name} to {to}")
+    try:
+        check_exact(judge, widened(judge.model.document, layout, name, to), drawn_choices(d))
+    except UsageError as error:
+        assert re.search("wide already|lays several widths end to end", error.message)
+    except UnreachableError as error:
+        refused(error, "shrinks from", "is a multiple of", "it is fixed", *STATISTICS, *FROZEN)
+
+
+def deepens_by_name(d: Draws) -> None:
+    """`deepen --after L`, whatever layer it names; every way of it, not the first alone."""
+    judge = judge_of(d)
+    name = d.pick([layer.name for layer in judge.model.spec.layers])
+    note(f"deepen after {name}")
+    try:
+        ways = list(
+            deepenings(judge.model.document, judge.model.layout, name, None, d.number(1, 2))
+        )
+    except UsageError as error:
+        assert "is not part of a Linear or convolution" in error.message
+        return
+    for way in ways:
+        try:
+            check_exact(judge, way.document, drawn_choices(d))
+        except UnreachableError as error:
+            refused(error, *PLACES)
+
+
+def insertion(d: Draws, shape: Shape) -> dict[str, Entry]:
+    """New layers behind a value of that shape, most of them such that they can be an identity."""
+    made = d.pick(INSERTIONS)(d, shape)
+    return made or {"new": layer(d, shape)[0]}
+
+
+def floating(judge: Judge, layout: Layout) -> list[str]:
+    """The values that are no ids."""
+    ids = {i.name for i in judge.model.spec.inputs if i.dtype == "int64"}
+    return [name for name in layout.values if name not in ids]
+
+
+def joined(d: Draws, layout: Layout, place: str) -> dict[str, Entry]:
+    """A new sum, product or concatenation of a value and others that are there already."""
+    shape = tuple(layout.size(axis) for axis in layout.values[place].axes)
+    alike = [
+        name
+        for name, value in layout.values.items()
+        if tuple(layout.size(axis) for axis in value.axes) == shape
+    ]
+    kind = d.pick(["Add", "Add", "Concat", "Multiply"])
+    return {"new": {"type": kind, "inputs": d.order([place, d.pick(alike)])}}
+
+
+def inserts_layers(d: Draws) -> None:
+    """New layers anywhere, and widths raised beside them, those of the new layers too."""
+    judge = judge_of(d, most=5)
+    document = judge.model.document
+    for turn in range(d.number(1, 2)):
+        layout = layout_of(to_spec(document))
+        place = d.pick(floating(judge, layout))
+        shape = tuple(layout.size(axis) for axis in layout.values[place].axes)
+        entries = joined(d, layout, place) if d.number(0, 5) == 0 else insertion(d, shape)
+        try:
+            document = insert_after(document, place, {f"{k}_{turn}": e for k, e in entries.items()})
+            layout = layout_of(to_spec(document))
+        except SpecError as error:
+            note(error.message)
+            return
+    sizes = drawn_sizes(d, layout) if d.flag() else {}
+    target = with_sizes(document, layout, {**layout.sizes, **sizes})
+    try:
+        check_exact(judge, target, drawn_choices(d, "auto", "auto", "duplicate"))
+    except UnreachableError as error:
+        refused(error, *PLACES, *STATISTICS, *FROZEN)
+
+
+def adds_branches(d: Draws) -> None:
+    """New branches in the sums, products and concatenations that are there."""
+    judge = judge_of(d, most=5)
+    spec = judge.model.spec
+    joins = [la for la in spec.layers if la.type in ("Add", "Concat", "Multiply")]
+    if not joins:
+        return
+    layout, changes = judge.model.layout, {}
+    for turn in range(d.number(1, 2)):
+        join = d.pick(joins)
+        feed = d.pick([*join.inputs, *floating(judge, layout)[:2]])
+        shape = tuple(layout.size(axis) for axis in layout.values[feed].axes)
+        changes[join.name] = new_branch(d, judge, join, feed, shape, f"n{turn}")
+    text = "net2net: 1\nextends: source\n" + dump(described(changes)).partition("\n")[2]
+    note(text)
+    try:
+        target = extend(parse_document(text, FILE), judge.model.document)
+        layout = layout_of(to_spec(target))
+    except SpecError as error:
+        note(error.message)
+        return
+    sizes = drawn_sizes(d, layout) if d.flag() else {}
+    target = with_sizes(target, layout, {**layout.sizes, **sizes})
+    try:
+        check_exact(judge, target, drawn_choices(d, "auto", "auto", "duplicate"))
+    except UnreachableError as error:
+        refused(error, *PLACES, *STATISTICS, *FROZEN)
+
+
+def new_branch(
+    d: Draws, judge: Judge, join: Layer, feed: str, shape: Shape, name: str
+) -> Entry:
+    """A change to a join: one more branch where it has branches, else one more input."""
+    layers = branch(d, shape)
+    first, *_ = layers
+    layers = {f"{name}_{k}": e for k, e in layers.items()}
+    layers[f"{name}_{first}"]["inputs"] = feed
+    if "branches" in dump(judge.model.document):
+        return {"branches": {name: layers}}
+    return {"inputs": [*join.inputs, feed]}
+
+
+@examples(120)
+@given(st.data())
+def test_widths_that_are_free_grow_in_any_combination(data: st.DataObject) -> None:
+    grows_free_widths(Draws(data.draw))
+
+
+@examples(30)
+@given(st.data())
+def test_a_student_can_grow_again(data: st.DataObject) -> None:
+    grows_twice(Draws(data.draw))
+
+
+@examples(60)
+@given(st.data())
+def test_any_layer_can_be_named_to_widen(data: st.DataObject) -> None:
+    widens_by_name(Draws(data.draw))
+
+
+@examples(60)
+@given(st.data())
+def test_any_layer_can_be_named_to_deepen(data: st.DataObject) -> None:
+    deepens_by_name(Draws(data.draw))
+
+
+@examples(80)
+@given(st.data())
+def test_inserted_layers_are_identities_or_refused(data: st.DataObject) -> None:
+    inserts_layers(Draws(data.draw))
+
+
+@examples(60)
+@given(st.data())
+def test_new_branches_add_nothing_yet_or_are_refused(data: st.DataObject) -> None:
+    adds_branches(Draws(data.draw))
