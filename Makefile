@@ -22,11 +22,12 @@ demo: $(VENV)/installed ## train a small network on digits, grow it, train on (u
 test: $(VENV)/installed ## the tests, or some: make test TESTS=tests/io
 	$(BIN)/pytest -n $(JOBS) $(TESTS)
 
-check: $(VENV)/installed ## lint, format, types and import directions
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+check: $(VENV)/installed ## lint, format, types and import directions; all run, whatever fails
+	@failed=0; \
+	for tool in "ruff check ." "ruff format --check ." "mypy" "lint-imports --no-cache"; do \
+	    echo "$(BIN)/$$tool"; $(BIN)/$$tool || failed=1; \
+	done; \
+	exit $$failed
 
 format: $(VENV)/installed ## put the code in order
 	$(BIN)/ruff check --fix .

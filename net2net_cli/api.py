@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from net2net_cli import __version__, diff, planning, recipe
 from net2net_cli.errors import CheckpointError, PlanError, UnreachableError, UsageError
 from net2net_cli.expansion import decode, encode, even_shares, expand
-from net2net_cli.fits import FLOATS
+from net2net_cli.fits import FLOATS, check_aliases, check_fit
 from net2net_cli.growing import deepenings, widened
 from net2net_cli.io import TensorInfo, check_output, write_checkpoint
 from net2net_cli.laying import layout_of
@@ -193,8 +193,7 @@ def plan_of(
     operations = planning.operations(comparison, choices, calibrated=calibrated)
     student = _student_document(document, operations)
     before = Totals(*_totals(model.layout, model.dtypes))
-    common = choices.dtype or recipe.common_dtype(model.dtypes)
-    after_types = dict.fromkeys(target.tensors, common)
+    after_types = recipe.student_dtypes(comparison, model.dtypes, choices.dtype)
     return Plan(
         Teacher(Path(model.source.label).name, model.source.header_digest()),
         dump(network_only(model.document)),
@@ -237,6 +236,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     check_output(output, model.source.files, overwrite=options.overwrite)
     recipes, comparison = _recipes(plan, model)
     recipe.check(recipes, comparison, _sources(model))
+    check_aliases(comparison.source, model.source)
     digest = model.source.digest()
     if plan.teacher.digest is not None and plan.teacher.digest != digest:
         raise PlanError(
@@ -286,7 +286,14 @@ def expect_teacher(model: Model, digest: str) -> None:
 def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Comparison]:
     source = layout_of(to_spec(parse_document(plan.source, "the plan's source spec")))
     target = layout_of(to_spec(parse_document(plan.target, "the plan's target spec")))
+    check_fit(source, model.source.tensors, model.source.label)
     comparison = diff.compare(source, target)
+    if not planning.leads(plan, comparison):
+        raise PlanError(
+            "the plan's operations do not lead from its source spec to its target spec",
+            where=plan.teacher.label,
+            hint="edit the target spec instead, and make the plan again with `net2net plan`",
+        )
     return recipe.make_recipes(comparison, plan, model.dtypes), comparison
 
 

@@ -94,7 +94,7 @@ def undoing(variance: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, T
     if dtype == torch.float64:
         return gamma, variance
     step = torch.finfo(dtype).eps
-    reach = min(8, int(0.02 / step))
+    reach = min(2, int(0.02 / step))
     near = 1 + step * torch.arange(-reach, reach + 1, dtype=torch.float64)
     gammas = (gamma[:, None] * near).to(dtype).double()
     variances = (gammas**2 - eps).clamp_min(0).to(dtype).double()
@@ -106,8 +106,8 @@ def closed_form_moments(parts: tuple[NormalPart, ...], read: Read) -> tuple[Tens
     """Mean and variance of (rectified) Gaussians N(beta, gamma^2), laid end to end."""
     means, variances = [], []
     for part in parts:
-        gamma = read(f"{part.layer}.weight").double().abs()
-        beta = read(f"{part.layer}.bias").double()
+        gamma = read(part.gamma).double().abs()
+        beta = read(part.beta).double()
         if not part.rectified:
             means.append(beta)
             variances.append(gamma**2)

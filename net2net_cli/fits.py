@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from net2net_cli.errors import CheckpointError, closest
-from net2net_cli.io import TensorInfo
+from net2net_cli.io import Source, TensorInfo
 from net2net_cli.layout import LaidTensor, Layout
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -36,6 +36,18 @@ def check_fit(layout: Layout, tensors: Mapping[str, TensorInfo], label: str) -> 
             where=label,
             hint=closest(extra[0], sorted(known)) or "is it the spec of another network?",
         )
+
+
+def check_aliases(layout: Layout, source: Source) -> None:
+    """Raise CheckpointError where a tensor that the spec shares is held twice, and differs."""
+    for alias, owner in layout.aliases.items():
+        held = alias in source.tensors and owner in source.tensors
+        if held and source.raw(alias) != source.raw(owner):
+            raise CheckpointError(
+                f"`{alias}` and `{owner}` are one tensor in the spec, but differ in the checkpoint",
+                where=source.label,
+                hint="remove `share` from the spec, or mend the checkpoint",
+            )
 
 
 def _missing(

@@ -61,7 +61,9 @@ def _output_axis(layout: Layout, layer: Layer) -> Axis:
         if name in counted:
             return counted[name][0]
     axes = layout.values[layer.name].axes
-    return axes[-1] if LAYER_TYPES[layer.type].rule in ("features", "norm") else axes[0]
+    held = [axis for axis in axes if any(widths(axis))] or [axes[0]]
+    free = (axis for axis in held if any(layout.bears(width) for width in widths(axis)))
+    return next(free, held[-1])
 
 
 def _grown(layout: Layout, layer: str, axis: Axis, to: int) -> Mapping[Width, int]:

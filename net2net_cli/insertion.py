@@ -300,10 +300,13 @@ class _Walk:
         sizes = [self.target.size(axis) for axis in new.axes[1:]]
         wanted = [self.source.size(axis) for axis in old.axes[1:]]
         if sizes != wanted:
+            transposed = LAYER_TYPES[layer.type].spatial == "transposed"
             raise self._refuse(
                 layer,
                 f"it makes {_image(wanted)} into {_image(sizes)}",
-                "give it the padding that keeps the size: `padding: same`, or half the kernel",
+                "give it an odd kernel, and half of what it spans as padding"
+                if transposed
+                else "give it the padding that keeps the size: `padding: same`, or half the kernel",
             )
 
     def _before_pad(self, layer: Layer, duty: Exact) -> Exact:

@@ -63,6 +63,10 @@ class Demand:
     reason: str
     joint: bool = False
 
+    def borne_by(self, width: Width) -> frozenset[str]:
+        """What it leaves to one width of the axis: a mean over a part is none of the whole."""
+        return self.bears - MEAN if self.joint and self.axis != width else self.bears
+
 
 @dataclass(frozen=True)
 class Data:
@@ -110,7 +114,7 @@ class Layout:
         """The expansions that everything along a width bears."""
         found = ALL
         for demand in self.limits(width):
-            found &= demand.bears if demand.axis == width else demand.bears - MEAN
+            found &= demand.borne_by(width)
         return found
 
     def free(self) -> tuple[Width, ...]:

@@ -9,16 +9,18 @@ it has the moments of a rectified Gaussian (MATH: depth):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from net2net_cli.network import Spec
 
 
 @dataclass(frozen=True)
 class NormalPart:
-    """Channels that a BatchNorm of the source gives, ``rectified`` by a ReLU or not."""
+    """Channels that a BatchNorm of the source gives, ``rectified`` by a ReLU or not; ``gamma`` and
+    ``beta`` name its tensors."""
 
-    layer: str
+    gamma: str
+    beta: str
     rectified: bool
 
 
@@ -31,12 +33,13 @@ def closed_form(spec: Spec, value: str) -> tuple[NormalPart, ...]:
     if layer is None:
         return ()
     if layer.type.startswith("BatchNorm") and layer.args["affine"]:
-        return (NormalPart(layer.name, rectified=False),)
+        gamma, beta = (layer.share.get(n, f"{layer.name}.{n}") for n in ("weight", "bias"))
+        return (NormalPart(gamma, beta, rectified=False),)
     if layer.type in _PASSES:
         return closed_form(spec, layer.inputs[0])
     if layer.type == "ReLU":
         parts = closed_form(spec, layer.inputs[0])
-        return tuple(NormalPart(p.layer, rectified=True) for p in parts)
+        return tuple(replace(part, rectified=True) for part in parts)
     if layer.type == "Concat" and layer.args["dim"] == 1:
         found = [closed_form(spec, name) for name in layer.inputs]
         return tuple(p for parts in found for p in parts) if all(found) else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from net2net_cli.axes import Product, Sum, Width, size_of, widths
 from net2net_cli.diff import Comparison
@@ -13,7 +13,7 @@ from net2net_cli.insertion import Exact, Free
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import Demand, Layout
 from net2net_cli.moments import closed_form
-from net2net_cli.plan import Choices, Insert, Operation, Rescale, Widen
+from net2net_cli.plan import Choices, Insert, Operation, Plan, Rescale, Widen
 
 _HOW = {
     "fresh": "new units are freshly initialised; their readers' weights start at zero",
@@ -36,10 +36,34 @@ def operations(
         raise UsageError(f"there is no expansion `{choices.expansion}`")
     if choices.split not in SPLITS:
         raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
+    comparison = _without_idle(comparison)
     inserts = _inserts(comparison, calibrated=calibrated)
     widens = _widens(comparison, choices)
     _check_joint(comparison, {Width(w.width): w.expansion for w in widens})
     return (*inserts, *widens, *_rescales(comparison, widens))
+
+
+def leads(plan: Plan, comparison: Comparison) -> bool:
+    """Whether a plan, which someone may have edited, does to each width and layer what it takes
+    to get from its source to its target. Which expansion a width takes is the plan's own."""
+    wanted = operations(comparison, plan.choices, calibrated=False)
+    return {_done(o) for o in wanted} == {_done(o) for o in plan.operations}
+
+
+def _done(operation: Operation) -> tuple[object, ...]:
+    match operation:
+        case Widen(width, _, before, after):
+            return width, before, after
+        case Insert(layer) | Rescale(layer):
+            return (layer,)
+
+
+def _without_idle(comparison: Comparison) -> Comparison:
+    """Without the demands of new layers that may compute anything: they keep no function."""
+    duties, target = comparison.duties, comparison.target
+    idle = duties.zeroed | {name for name, duty in duties.of.items() if isinstance(duty, Free)}
+    demands = tuple(d for d in target.demands if d.layer not in idle)
+    return replace(comparison, target=replace(target, demands=demands))
 
 
 def _inserts(comparison: Comparison, *, calibrated: bool) -> list[Insert]:
@@ -170,16 +194,12 @@ def refusals(layout: Layout, width: Width, wanted: frozenset[str]) -> str:
     left, reasons = wanted, []
     limits = layout.limits(width)
     while limits and left:
-        strictest = min(limits, key=lambda demand: len(left & _borne(demand, width)))
-        if left <= _borne(strictest, width):
+        strictest = min(limits, key=lambda demand: len(left & demand.borne_by(width)))
+        if left <= strictest.borne_by(width):
             break
-        left &= _borne(strictest, width)
+        left &= strictest.borne_by(width)
         reasons.append(_reason(strictest))
     return "; ".join(reasons) or "nothing that it touches allows it"
-
-
-def _borne(demand: Demand, width: Width) -> frozenset[str]:
-    return demand.bears if demand.axis == width else demand.bears - {"mean"}
 
 
 def _reason(demand: Demand) -> str:
@@ -187,6 +207,8 @@ def _reason(demand: Demand) -> str:
 
 
 def _remedy(borne: frozenset[str], growth: _Growth) -> str | None:
+    if not growth.before:
+        return "leave the new features out"
     if not borne:
         return "leave its size as it is"
     if borne == {"even"} or (borne <= {"even", "mean"} and "mean" not in borne):

@@ -230,6 +230,20 @@ class _Maker:
         return float((grown.before / grown.after) ** 0.5)
 
 
+def student_dtypes(
+    comparison: Comparison, dtypes: Mapping[str, str], wanted: str | None
+) -> Mapping[str, str]:
+    """The dtype of each floating tensor of the student: its own, for new ones the commonest."""
+    source, matches = comparison.source, comparison.matches
+    common = wanted or common_dtype(dtypes)
+    found = dict.fromkeys(comparison.target.tensors, common)
+    for name, tensor in comparison.target.tensors.items():
+        if tensor.layer in matches and not wanted:
+            old = source_tensor(source, name, tensor.layer, matches)
+            found[name] = dtypes.get(old or "", common)
+    return found
+
+
 def common_dtype(dtypes: Mapping[str, str]) -> str:
     """The dtype of most floating tensors; float32 where there are none."""
     floats = [d for d in dtypes.values() if d.startswith(("float", "bfloat"))]

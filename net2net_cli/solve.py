@@ -40,7 +40,9 @@ def source_sizes(
     ]
     sizes: dict[Width, int] = {}
     reached = {w for e in equations for w in widths(e.axis)}
-    sizes.update({w: 0 for w in _all_widths(target) if w not in reached})
+    carried = _carried_widths(target, duties)
+    new = _all_widths(target) - reached
+    sizes.update({w: target.sizes[w] if w in carried else 0 for w in new})
     while _substitute(equations, sizes):
         pass
     for width in (w for e in equations for w in widths(e.axis)):
@@ -55,6 +57,13 @@ def source_sizes(
 def _all_widths(target: Layout) -> set[Width]:
     found = {w for t in target.tensors.values() for a in t.axes for f in a for w in widths(f.axis)}
     return found | {w for d in target.values.values() for a in d.axes for w in widths(a)}
+
+
+def _carried_widths(target: Layout, duties: Duties) -> set[Width]:
+    """Widths that layers with a value of the source have; those that no equation reaches stand
+    beside axes that never grow, as the groups of a convolution over them do."""
+    exact = [t for t in target.tensors.values() if isinstance(duties.of.get(t.layer), Exact)]
+    return {w for t in exact for axis in t.axes for f in axis for w in widths(f.axis)}
 
 
 def _tensor_equations(

@@ -58,15 +58,17 @@ def _parts(
         return _all_to(weight, dim, drawn.argmax(dim, keepdim=True).to(weight.device))
     shares = _shares(weight.shape, dim, split, generator).to(weight.device)
     smallest = shares.abs().argmin(dim, keepdim=True)
-    parts = weight * shares
-    if split == "dyadic" or (split == "even" and weight.shape[dim].bit_count() == 1):
-        parts = _without_underflow(parts, dtype)
-    else:
-        grid = _grid(weight, shares, dim, dtype)
-        parts = torch.round(parts / grid) * grid
-    others = parts.scatter(dim, smallest, 0.0).sum(dim, keepdim=True)
-    parts = parts.scatter(dim, smallest, weight.narrow(dim, 0, 1) - others)
-    return torch.where(weight.isfinite(), parts, _all_to(weight, dim, smallest))
+    parts, info = weight * shares, torch.finfo(dtype)
+    powers = split == "dyadic" or (split == "even" and weight.shape[dim].bit_count() == 1)
+    grid = _finest(dtype) if powers else _grid(weight, shares, dim, dtype)
+    rounded = torch.round(parts / grid) * grid
+    others = rounded.scatter(dim, smallest, 0.0).sum(dim, keepdim=True)
+    mended = rounded.scatter(dim, smallest, weight.narrow(dim, 0, 1) - others)
+    if powers:  # exact as they are, but where a half is subnormal
+        normal = (parts.abs() >= info.smallest_normal).all(dim, keepdim=True)
+        mended = torch.where(normal, parts, mended)
+    fits = mended.abs().amax(dim, keepdim=True) <= info.max  # not so for NaN and infinities
+    return torch.where(fits, mended, _all_to(weight, dim, smallest))
 
 
 def _shares(shape: torch.Size, dim: int, split: str, generator: torch.Generator) -> Tensor:
@@ -93,13 +95,6 @@ def _finest(dtype: torch.dtype) -> float:
     """The distance of neighbouring subnormal numbers."""
     info = torch.finfo(dtype)
     return float(info.smallest_normal * info.eps)
-
-
-def _without_underflow(parts: Tensor, dtype: torch.dtype) -> Tensor:
-    """Powers of two times a weight are exact, but where they are subnormal."""
-    finest = _finest(dtype)
-    small = parts.abs() < torch.finfo(dtype).smallest_normal
-    return torch.where(small, torch.round(parts / finest) * finest, parts)
 
 
 def _grid(weight: Tensor, shares: Tensor, dim: int, dtype: torch.dtype) -> Tensor:

@@ -22,6 +22,7 @@ from net2net_cli.expansion import SPLITS
 from net2net_cli.growing import deepenings, widened, with_sizes
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
+from net2net_cli.plan import Rescale
 from net2net_cli.spec import Document, Layer, dump, extend, insert_after, parse_document, to_spec
 from tests.support.draws import INSERTIONS, Draws, Entry, Shape, branch, layer
 from tests.support.graphs import network
@@ -39,7 +40,7 @@ FROZEN = (
 STATISTICS = ("takes mean and variance over", "must all grow by the same whole factor")
 PLACES = (
     "cannot be inserted here", "in the source, but", "would have to be zero for",
-    "the target's connections do not fit",
+    "the target's connections do not fit", "shrinks from",
 )  # fmt: skip
 
 
@@ -73,11 +74,21 @@ def check_exact(judge: Judge, target: Document, choices: Choices) -> Student:
     """Grow, and hold the student against the teacher."""
     note(f"{choices}\n{dump(target)}")
     student = judge.grow(target, choices)
+    if rounds(judge, student):
+        return student
     errors = judge.errors(student)
     assert errors["evaluation"] <= EXACT
     if "closed form" not in student.moments:  # an estimate: test_moments holds it to its bound
         assert errors.get("training", 0.0) <= (MEASURED if student.moments else EXACT)
     return student
+
+
+def rounds(judge: Judge, student: Student) -> bool:
+    """Whether weights were rounded, by rules that scale them, in less than float64; test_tolerance
+    and tests/growth hold those to their bounds."""
+    dtypes = {value.dtype for value in student.state.values() if value.is_floating_point()}
+    scaled = student.moments or any(isinstance(o, Rescale) for o in student.plan.operations)
+    return bool(scaled) and dtypes != {torch.float64}
 
 
 def judge_of(d: Draws, most: int = 8, dtype: torch.dtype = torch.float64) -> Judge:

@@ -180,10 +180,12 @@ def test_members_may_swap_their_names() -> None:
 
 
 def test_branches_can_be_renamed() -> None:
-    layers = "m: {type: Add, branches: {p: {a: {type: ReLU}}, q: {}}}\nn: {type: Add, inputs: [m.p, m.q]}"
+    branches = "{p: {a: {type: ReLU}}, q: {inputs: p.a}}"
+    layers = f"m: {{type: Add, branches: {branches}}}\nn: {{type: Add, inputs: [m.p, m.q]}}"
     found = renamed(document(layers), Renames("m", {"p": "q", "q": "r"}))
-    assert edges(to_spec(found)) == {"m.q.a": ("input",), "m": ("m.q.a", "input"),
-                                     "n": ("m.q.a", "input")}  # fmt: skip
+    assert edges(to_spec(found)) == {"m.q.a": ("input",), "m": ("m.q.a", "m.q.a"),
+                                     "n": ("m.q.a", "m.q.a")}  # fmt: skip
+    assert "q.a" in dump(found), "a name relative to the container stays one"
 
 
 @pytest.mark.parametrize(
@@ -227,13 +229,14 @@ def expected(before: Spec, renames: Renames) -> list[object]:
 def referring(doc: Document, data: st.DataObject) -> Document:
     """The document with references drawn: to earlier layers, by their full names or a part."""
     for _ in range(data.draw(st.integers(0, 4))):
-        names = [layer.name for layer in to_spec(doc).layers]
-        at = data.draw(st.integers(0, len(names) - 1))
-        parts = data.draw(st.sampled_from(names[: at + 1])).split(".")
+        layers = to_spec(doc).layers
+        at = data.draw(st.integers(0, len(layers) - 1))
+        key = data.draw(st.sampled_from(["inputs", "share"]))
+        alike = [x.name for x in layers[: at + 1] if key == "inputs" or x.type == layers[at].type]
+        parts = data.draw(st.sampled_from(alike)).split(".")
         text = ".".join(parts[data.draw(st.integers(0, len(parts) - 1)) :])
-        key = data.draw(st.sampled_from(["inputs", "inputs", "share"]))
         try:
-            changed = with_args(doc, {names[at]: {key: text}})
+            changed = with_args(doc, {layers[at].name: {key: text}})
             to_spec(changed)
         except SpecError:
             continue
