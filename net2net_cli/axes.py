@@ -217,6 +217,10 @@ class Unifier:
         if self.size(a.factors[0]) < self.size(b.factors[0]):
             a, b = b, a
         large, head = a.factors[0], b.factors[0]
+        if self.size(head) == 1 < self.size(large):  # its one feature may stand anywhere in there
+            self.fix(head, reason=f"{where} aligns its one feature with several")
+            self.unify(a, product(*b.factors[1:]), where)
+            return
         quotient = self._quotient(large, head, where)
         if quotient is None:
             self.fix(a, b, reason=f"the groups do not line up in {where}")

@@ -63,6 +63,10 @@ def find_duties(source: Layout, target: Layout, matches: Mapping[str, str]) -> D
 
 
 _PADS_NOTHING: tuple[tuple[int, int], ...] = ()
+_INSERTABLE = (
+    "Linear, Conv, BatchNorm, PReLU and activations after a value in their range can be"
+    " inserted, and whole branches into a sum"
+)
 
 
 class _Walk:
@@ -180,15 +184,21 @@ class _Walk:
                 if position not in taken and value in self.anchors[name]
             ]
             if not near:
-                raise UnreachableError(
-                    f"`{layer.name}` reads `{value}` in the source,"
-                    f" but only {', '.join(f'`{n}`' for n in layer.inputs)} in the target",
-                    where=layer.place,
-                    hint="a growth keeps what each layer reads;"
-                    " use `rename:` if a layer has a new name",
-                )
+                raise self._lost(layer, value)
             taken.append(min(near)[1])
         return taken
+
+    def _lost(self, layer: Layer, value: str) -> UnreachableError:
+        new_ones = [n for n in layer.inputs if n not in self.matches and n not in self.given]
+        for new in map(self.target.spec.layer, new_ones):
+            if new.type in ("Concat", "Multiply"):
+                return self._refuse(new, f"{new.type} is no identity on `{value}`", _INSERTABLE)
+        return UnreachableError(
+            f"`{layer.name}` reads `{value}` in the source,"
+            f" but only {', '.join(f'`{n}`' for n in layer.inputs)} in the target",
+            where=layer.place,
+            hint="a growth keeps what each layer reads; use `rename:` if a layer has a new name",
+        )
 
     def _identity(self, layer: Layer, duty: Exact) -> None:
         """Demand what makes a new layer the identity on the teacher's value."""
@@ -223,8 +233,7 @@ class _Walk:
         raise self._refuse(
             layer,
             f"{layer.type} is no identity for any parameters",
-            "Linear, Conv, BatchNorm, PReLU and activations after a value in their range can be"
-            " inserted, and whole branches into a sum",
+            _INSERTABLE,
         )
 
     def _before_activation(self, layer: Layer, duty: Exact) -> Exact:
@@ -282,6 +291,7 @@ class _Walk:
             raise self._refuse(
                 layer,
                 "its padding is no multiple of its dilation, so no tap stands on the value itself",
+                "give it an odd kernel, or no dilation",
             )
         taps = tuple(r // int(str(d)) for r, d in zip(reach, dilation, strict=True))
         self._check_size(layer, duty)

@@ -117,15 +117,17 @@ def _axis(rest: list[str], text: str) -> Expression:
 
 
 def _group(rest: list[str], text: str) -> Expression:
-    parts, signs = [], []
+    parts: list[Expression] = []
+    signs: list[int] = []
     while rest and rest[0] != ")":
         if rest[0] == "+":
-            signs.append(rest.pop(0))
+            signs.append(len(parts))
+            rest.pop(0)
             continue
         parts.append(_axis(rest, text))
     if not rest or not parts:
         raise NotationError(f"a bracket is not closed, or empty, in `{text}`")
     rest.pop(0)
-    if signs and len(signs) != len(parts) - 1:
+    if signs and signs != list(range(1, len(parts))):
         raise NotationError(f"`+` and products need brackets of their own in `{text}`")
     return Group(tuple(parts), bool(signs))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from net2net_cli.axes import Axis, Width, product, size_of, widths
 from net2net_cli.errors import UnreachableError
@@ -43,15 +44,33 @@ def source_sizes(
     carried = _carried_widths(target, duties)
     new = _all_widths(target) - reached
     sizes.update({w: target.sizes[w] if w in carried else 0 for w in new})
-    while _substitute(equations, sizes):
-        pass
+    _settle(equations, sizes)
     for width in (w for e in equations for w in widths(e.axis)):
         if width not in sizes:
-            sizes[width] = target.sizes[width]
-            while _substitute(equations, sizes):
-                pass
+            sizes = _guessed(equations, sizes, width, target.sizes[width])
     _check(equations, sizes)
     return sizes
+
+
+def _settle(equations: Sequence[Equation], sizes: dict[Width, int]) -> None:
+    while _substitute(equations, sizes) or _eliminate(equations, sizes):
+        pass
+
+
+def _guessed(
+    equations: Sequence[Equation], sizes: Mapping[Width, int], width: Width, largest: int
+) -> dict[Width, int]:
+    """The sizes with the largest of a width that fits, where widths multiply (groups of a new
+    convolution) so that no equation tells it; with the target's where none does."""
+    for size in range(largest, -1, -1):
+        tried = {**sizes, width: size}
+        try:
+            _settle(equations, tried)
+            _check([e for e in equations if tried.keys() >= set(widths(e.axis))], tried)
+        except UnreachableError:
+            continue
+        return tried
+    return {**sizes, width: largest}
 
 
 def _all_widths(target: Layout) -> set[Width]:
@@ -76,8 +95,12 @@ def _tensor_equations(
         old = source_tensor(source, tensor.name, tensor.layer, matches)
         if old is None or len(source.tensors[old].shape) != len(tensor.axes):
             continue
-        for factors, size in zip(tensor.axes, source.tensors[old].shape, strict=True):
-            found.append(Equation(product(*(f.axis for f in factors)), size, tensor.layer))
+        for new, known in zip(tensor.axes, source.tensors[old].axes, strict=True):
+            if len(new) == len(known):
+                pairs = [(f.axis, g.axis) for f, g in zip(new, known, strict=True)]
+            else:  # one of them has one group, or one channel a group
+                pairs = [(product(*(f.axis for f in new)), product(*(f.axis for f in known)))]
+            found += [Equation(axis, source.size(size), tensor.layer) for axis, size in pairs]
     for layer, arguments in target.arguments.items():
         if layer in matches:
             before = source.spec.layer(matches[layer]).args
@@ -118,17 +141,57 @@ def _substitute(equations: Sequence[Equation], sizes: dict[Width, int]) -> bool:
     """Solve each equation that has one unknown width; whether any was solved."""
     progress = False
     for equation in equations:
-        unknown = {w for w in widths(equation.axis) if w not in sizes}
-        if len(unknown) != 1:
+        found = _linear(equation, sizes)
+        if found is None or len(found[0]) != 1:
             continue
-        width = unknown.pop()
-        at_zero = size_of(equation.axis, {**sizes, width: 0})
-        step = size_of(equation.axis, {**sizes, width: 1}) - at_zero
-        if step <= 0 or (equation.size - at_zero) % step or equation.size < at_zero:
+        ((width, step),) = found[0].items()
+        if found[1] < 0 or found[1] % step:
             raise _no_fit(equation)
-        sizes[width] = (equation.size - at_zero) // step
+        sizes[width] = found[1] // step
         progress = True
     return progress
+
+
+def _linear(equation: Equation, sizes: Mapping[Width, int]) -> tuple[dict[Width, int], int] | None:
+    """How often an equation counts each unknown width, and what they sum to; None where unknown
+    widths multiply."""
+    axis, own = equation.axis, dict.fromkeys(widths(equation.axis))
+    known = {w: sizes[w] for w in own if w in sizes}
+    unknown = {w: 0 for w in own if w not in sizes}
+    none = size_of(axis, {**known, **unknown})
+    steps = {w: size_of(axis, {**known, **unknown, w: 1}) - none for w in unknown}
+    twice = size_of(axis, {**known, **dict.fromkeys(unknown, 2)}) - none
+    return (steps, equation.size - none) if twice == 2 * sum(steps.values()) else None
+
+
+def _eliminate(equations: Sequence[Equation], sizes: dict[Width, int]) -> bool:
+    """Solve what equations with several unknown widths say together; whether any was solved."""
+    rows: dict[Width, tuple[dict[Width, Fraction], Fraction]] = {}
+    for equation in equations:
+        if not (found := _linear(equation, sizes)):
+            continue
+        row, rest = {w: Fraction(n) for w, n in found[0].items()}, Fraction(found[1])
+        for pivot in rows.keys() & row.keys():
+            row, rest = _less(row, rest, pivot, *rows[pivot])
+        if row:
+            pivot, count = next(iter(row.items()))
+            new = {w: n / count for w, n in row.items()}, rest / count
+            rows = {w: _less(*old, pivot, *new) for w, old in rows.items()}
+            rows[pivot] = new
+    solved = {w: rest for w, (row, rest) in rows.items() if len(row) == 1}
+    whole = {w: int(n) for w, n in solved.items() if n >= 0 and n.denominator == 1}
+    sizes.update(whole)
+    return bool(whole)
+
+
+def _less(
+    row: dict[Width, Fraction], rest: Fraction, pivot: Width,
+    other: dict[Width, Fraction], other_rest: Fraction,
+) -> tuple[dict[Width, Fraction], Fraction]:  # fmt: skip
+    """A row without its pivot, by means of another row that counts the pivot once."""
+    factor = row.get(pivot, Fraction(0))
+    left = {w: row.get(w, Fraction(0)) - factor * other.get(w, 0) for w in {**row, **other}}
+    return {w: n for w, n in left.items() if n}, rest - factor * other_rest
 
 
 def _check(equations: Sequence[Equation], sizes: dict[Width, int]) -> None:

@@ -52,7 +52,7 @@ class Arg:
 
 
 Fill = Literal["uniform", "normal", "ones", "zeros", "init", "count"]
-"""How torch initialises an entry: uniform in +-1/sqrt(fan-in), N(0, 1), 1, 0, the argument ``init``;
+"""How torch initialises an entry: uniform in +-1/sqrt(fan-in), N(0, 1), 1, 0, argument ``init``;
 ``count`` is the int64 0 of ``num_batches_tracked``."""
 
 

@@ -16,7 +16,6 @@ from net2net_cli.layers.table import LayerType, TensorLine, has_tensor, tensor_n
 from net2net_cli.layers.zero import maps_zero
 from net2net_cli.laying.builder import Builder
 from net2net_cli.layout import (
-    ALL,
     EACH,
     MEAN,
     NOTHING,
@@ -225,7 +224,6 @@ def _bear_channels(
         )
     elif "in" in scope:
         builder.demand(scope["groups"], each, layer.name, "a convolution acts on each group alone")
-        builder.demand(scope["in"], ALL, layer.name, "reads it as a part of a larger axis")
     else:
         builder.demand(data.axes[0], each, layer.name, f"{layer.type} acts on each channel alone")
 

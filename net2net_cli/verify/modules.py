@@ -104,12 +104,12 @@ def make_module(layer: Layer, shapes: tuple[Shape, ...]) -> nn.Module:
     if layer.type not in LAYER_TYPES:
         raise SpecError(f"unknown layer type {layer.type}", where=layer.place)
     _check_rank(layer, shapes)
-    _check_batch_axis(layer, shapes)
+    _check_dim(layer, shapes)
     args = _arguments(layer, shapes[0])
     try:
         with torch.device("meta"):
             return _construct(layer.type, args, shapes[0]).eval()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise SpecError(
             f"torch cannot build {layer.name} ({layer.type}): {first_line(error)}",
             where=layer.place,
@@ -140,6 +140,8 @@ def _construct(kind: str, args: dict[str, Any], shape: Shape) -> nn.Module:
             return Maxout(**args)
         case "LayerScale":
             return LayerScale((args["num_features"], *(1,) * (len(shape) - 2)))
+        case "Embedding":  # given a table it draws none, which on meta loads torch's compiler
+            args |= {"_weight": torch.empty(args["num_embeddings"], args["embedding_dim"])}
         case "LPPool1d":  # torch multiplies by the kernel's size: a tuple of one is not a number
             args |= {name: _single(args.get(name)) for name in ("kernel_size", "stride")}
     module: nn.Module = getattr(nn, kind)(**args)
@@ -183,12 +185,13 @@ def _check_rank(layer: Layer, shapes: tuple[Shape, ...]) -> None:
             )
 
 
-def _check_batch_axis(layer: Layer, shapes: tuple[Shape, ...]) -> None:
+def _check_dim(layer: Layer, shapes: tuple[Shape, ...]) -> None:
     """``dim`` counts the batch as axis 0; across it, examples would mix."""
-    dim = layer.args.get("dim")
-    if isinstance(dim, int) and dim in (0, -len(shapes[0])):
+    dim, axes = layer.args.get("dim"), len(shapes[0])
+    if isinstance(dim, int) and (dim in (0, -axes) or not -axes < dim < axes):
+        what = "which is the batch" if dim in (0, -axes) else "beyond the axes that it reads"
         raise SpecError(
-            f"{layer.name} ({layer.type}) has dim {dim}, which is the batch",
+            f"{layer.name} ({layer.type}) has dim {dim}, {what}",
             where=layer.arg_places.get("dim", layer.place),
             hint="axes are counted with the batch as 0: the first of an example is 1",
         )

@@ -2,8 +2,8 @@
 
 Shares no code with the surgery: torch.nn's modules (modules.py) run in the spec's order, each fed
 by the values that it names, each value freed after its last reader. Sizes that the spec leaves out
-come from a pass of shapes over the meta device. A state dict fits when every tensor is used,
-none is missing, and all shapes agree.
+come from a pass of shapes: plain arithmetic (shapes.py), or torch on its meta device. A state dict
+fits when every tensor is used, none is missing, and all shapes agree.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from net2net_cli.errors import SpecError
 from net2net_cli.network import Layer, Spec
 from net2net_cli.verify.comparison import Mode
 from net2net_cli.verify.modules import first_line, make_module
+from net2net_cli.verify.shapes import shape_after
 from net2net_cli.verify.state import load_state
 
 Watch = Callable[[str, Tensor], None]
@@ -152,7 +153,7 @@ def _lay_out(spec: Spec, dtype: torch.dtype) -> tuple[tuple[Step, ...], int]:
     for layer in spec.layers:
         read = [_read(values, layer, source) for source in layer.inputs]
         module = make_module(layer, tuple(tuple(value.shape) for value in read))
-        values[layer.name] = made = _shape_of(layer, module.to(dtype), read)
+        values[layer.name] = made = _shape_of(layer, module.to(dtype), read, dtype)
         columns = _columns(module, made)
         live = sum(value.numel() // 2 for value in values.values())
         peak = max(peak, live + columns)
@@ -180,10 +181,13 @@ def _read(values: Mapping[str, Tensor], layer: Layer, source: str) -> Tensor:
     return values[source]
 
 
-def _shape_of(layer: Layer, module: nn.Module, read: list[Tensor]) -> Tensor:
+def _shape_of(layer: Layer, module: nn.Module, read: list[Tensor], dtype: torch.dtype) -> Tensor:
+    """What the layer gives, on the meta device."""
+    _check_floats(layer, module, read)
     try:
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # of slow paths, once
-            made: Tensor = module(*read)
+            shape = shape_after(layer, module, read, dtype)
+            made: Tensor = module(*read) if shape is None else read[0].new_empty(shape)
     except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError) as error:
         shapes = " and ".join(str(list(value.shape[1:])) for value in read)
         raise SpecError(
@@ -191,6 +195,17 @@ def _shape_of(layer: Layer, module: nn.Module, read: list[Tensor]) -> Tensor:
             where=layer.place,
         ) from error
     return made
+
+
+def _check_floats(layer: Layer, module: nn.Module, read: list[Tensor]) -> None:
+    """The meta device lets whole numbers into layers that refuse them when they run."""
+    computes = layer.type != "Embedding" and any(True for _ in module.parameters())
+    if computes and not all(value.is_floating_point() for value in read):
+        raise SpecError(
+            f"{layer.name} ({layer.type}) reads whole numbers, but computes with floats",
+            where=layer.place,
+            hint="feed it from an Embedding, or give the input a dtype of floats",
+        )
 
 
 def _columns(module: nn.Module, made: Tensor) -> int:

@@ -34,7 +34,13 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
     large: Path, number: signal.Signals, code: int
 ) -> None:
     words = command("widen", large, "--layer", "fc0", "--to", "6000", "-o", "out.safetensors")
-    run = subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        words,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # ignored under nohup
+    )
     deadline = time.monotonic() + 60
     while not any(".net2net-" in p.name for p in large.parent.iterdir()):
         assert run.poll() is None, run.stderr and run.stderr.read()

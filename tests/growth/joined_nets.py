@@ -242,6 +242,28 @@ TWO_INPUTS = Net(
     TwoInputs, ((5,), (4,)), ZERO,
 )  # fmt: skip
 
+
+class Shifted(nn.Module):
+    """One number an example is added to every feature: zeros do not stay zeros."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.fc, self.one = nn.Linear(5, n), nn.Linear(5, 1)
+        self.head = nn.Linear(n, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.fc(x) + self.one(x))
+
+
+SHIFTED = Net(
+    "Add:one number for all",
+    """fc: {type: Linear, out_features: $n}
+       one: {type: Linear, out_features: 1, inputs: input}
+       sum: {type: Add, inputs: [fc, one]}
+       head: {type: Linear, out_features: 3}""",
+    Shifted, ((4, 5),), ALL - {"zero"},
+)  # fmt: skip
+
 JOINED_NETS = (
-    RESIDUAL, INCEPTION, BESIDE, SQUEEZE, SQUARES, SHARED, PRE_NORM, TWO_INPUTS,
+    RESIDUAL, INCEPTION, BESIDE, SQUEEZE, SQUARES, SHARED, PRE_NORM, TWO_INPUTS, SHIFTED,
 )  # fmt: skip

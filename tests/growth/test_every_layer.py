@@ -49,6 +49,7 @@ def test_every_layer_type_is_tried():
     assert tried == set(LAYER_TYPES) - {"Softmax2d"}  # which no width passes: see test_refusals
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("name", NETS)
 def test_growth_preserves(name, tmp_path):
     """By every expansion that the layers bear, in evaluation and in training mode."""

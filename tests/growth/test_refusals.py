@@ -65,6 +65,16 @@ REFUSALS = (
   ln2: {type: LayerNorm}
   last: {type: Linear, out_features: 3}
 """, ("features: 4", "features: 7"), ("`fc`", "`ln2`", "multiple of 4")),
+    Refusal("a norm behind a norm and what moves axes", """
+  fc: {type: Linear, out_features: 4}
+  ln1: {type: LayerNorm}
+  act: {type: ReLU}
+  swap: {type: Permute, dims: [3, 1, 2]}
+  flat: {type: Flatten, start_dim: 2}
+  back: {type: Permute, dims: [2, 1]}
+  ln2: {type: LayerNorm}
+  last: {type: Linear, out_features: 3}
+""", ("features: 4", "features: 7"), ("`fc`", "`ln2`", "multiple of 4"), "[2, 3, 5]"),
     Refusal("parts under one LayerNorm that grow unalike", """
   a: {type: Linear, out_features: 4}
   b: {type: Linear, out_features: 6, inputs: input}

@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from net2net_cli.axes import Width
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.expansion import SPLITS
 from net2net_cli.growing import deepenings, widened, with_sizes
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
 from net2net_cli.plan import Rescale
@@ -34,7 +37,7 @@ MEASURED = 1e-8
 FROZEN = (
     "is the network's input", "is the network's output", "counts the network's input ids",
     "aligns it with an axis that never grows", "do not line up", "reorders it against itself",
-    "takes its groups across parts", "normalises over it", "runs along it",
+    "takes its groups across parts", "aligns its one feature with several", "normalises over it", "runs along it",
     "moves features along it", "is broadcast over all channels", "both writes and reads it",
 )  # fmt: skip
 STATISTICS = ("takes mean and variance over", "must all grow by the same whole factor")
@@ -111,7 +114,8 @@ def grows_free_widths(d: Draws) -> None:
     target = with_sizes(judge.model.document, layout, {**layout.sizes, **sizes})
     choices = drawn_choices(d, "auto", "auto", "duplicate", "fresh", "mean", "zero")
     try:
-        check_exact(judge, target, choices)
+        student = check_exact(judge, target, choices)
+        assert student.plan.changes == bool(sizes)
     except UnreachableError as error:
         refused(error, "alone", "largest of each", "gates each", *STATISTICS, *FROZEN)
         if choices.expansion == "auto":
@@ -257,6 +261,45 @@ def new_branch(
     return {"inputs": [*join.inputs, feed]}
 
 
+def edits_anything(d: Draws) -> None:
+    """One thing of the network changed as a careless hand would: exact, or an error of ours."""
+    judge = judge_of(d, most=5)
+    plain = plain_data(judge.model.document)
+    layers: dict[str, Entry] = plain["layers"]
+    name = d.pick(list(layers))
+    entry = layers[name]
+    values: list[object] = [1, 2, 3, 4, 6, 8, 0, -1, True, False, None, "same", [1, 2], 0.5, {}]
+    match d.pick(["argument", "argument", "type", "inputs", "share", "gone", "outputs", "input"]):
+        case "argument":
+            keys = [*entry, *(a.name for a in LAYER_TYPES[str(entry["type"])].args)]
+            entry[d.pick(keys)] = d.pick(values)
+        case "type":
+            entry["type"] = d.pick(sorted(LAYER_TYPES))
+        case "inputs":
+            entry["inputs"] = d.pick([*layers, *judge.model.layout.values])
+        case "share":
+            own = {"share": d.pick(list(layers))} if "share" not in entry else {}
+            layers[name] = {k: v for k, v in entry.items() if k != "share"} | own
+        case "gone":
+            del layers[name]
+        case "outputs":
+            plain["outputs"] = [d.pick(list(layers)) for _ in range(d.number(1, 2))]
+        case _:
+            shape = list(judge.model.spec.inputs[0].shape)
+            plain["input"] = d.pick([shape, [*shape, 2], shape[1:], {"x": [2, 3]}])
+    try:
+        target = described(plain["layers"], input=plain["input"], outputs=plain["outputs"])
+        note(dump(target))
+        check_exact(judge, target, drawn_choices(d))
+    except (SpecError, UnreachableError) as error:
+        assert error.message
+
+
+def plain_data(document: Document) -> dict[str, Any]:
+    """The document as lists and dicts that can be changed."""
+    return yaml.safe_load(dump(document))
+
+
 @examples(120)
 @given(st.data())
 def test_widths_that_are_free_grow_in_any_combination(data: st.DataObject) -> None:
@@ -291,3 +334,9 @@ def test_inserted_layers_are_identities_or_refused(data: st.DataObject) -> None:
 @given(st.data())
 def test_new_branches_add_nothing_yet_or_are_refused(data: st.DataObject) -> None:
     adds_branches(Draws(data.draw))
+
+
+@examples(80)
+@given(st.data())
+def test_a_careless_edit_is_exact_or_an_error_of_ours(data: st.DataObject) -> None:
+    edits_anything(Draws(data.draw))

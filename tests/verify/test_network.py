@@ -204,6 +204,7 @@ def test_many_missing_tensors_are_counted():
          r"torch cannot build c \(Conv2d\)"),
         ([layer("s", "Softmax", dim=0)], (3,), "dim 0, which is the batch"),
         ([layer("s", "Softmax", dim=-2)], (3,), "dim -2, which is the batch"),
+        ([layer("s", "Softmax", dim=3)], (3,), "dim 3, beyond the axes"),
         ([layer("a", "Add", "input", "later"), layer("later", "ReLU")], (3,), "reads later"),
         ([layer("e", "Embedding", num_embeddings=3, embedding_dim=2)], (3,), "cannot read"),
     ],

@@ -87,7 +87,7 @@ def test_renamed_outputs_and_inputs_meet_by_position():
     ("student", "message"),
     [
         (linear_network(outputs=3), r"output fc has the shape \[2\] in the teacher, but \[3\]"),
-        (linear_network(4, shape=(4,)), r"input input has the shape \[3\] in the teacher"),
+        (linear_network(4, shape=(4,)), r"the input `input` has the shape \[3\] in the teacher"),
     ],
 )
 def test_other_shapes_are_a_difference(student, message):
