@@ -22,7 +22,8 @@ Split = Literal["even", "dyadic", "random", "signed", "whole"]
 KINDS: tuple[Kind, ...] = ("fresh", "duplicate", "even", "mean", "zero")
 """In the order in which ``auto`` prefers them: fresh units learn fastest and round nothing."""
 
-SPLITS: tuple[Split, ...] = ("whole", "signed", "random", "dyadic", "even")
+SPLITS: tuple[Split, ...] = ("signed", "whole", "random", "dyadic", "even")
+"""In the order in which students learn (tests/benchmarks/learning.py); the first is the default."""
 
 NEW = -1
 """The source index of a feature that copies none."""

@@ -65,7 +65,7 @@ class Choices:
     """What the user chose: all that recipes depend on beside specs and checkpoint."""
 
     expansion: str = "auto"
-    split: str = "whole"
+    split: str = "signed"
     seed: int = 0
     noise: float = 0.0
     dtype: str | None = None
@@ -90,7 +90,11 @@ class Totals:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that ``apply`` needs beside the checkpoint."""
+    """Everything that ``apply`` needs beside the checkpoint.
+
+    ``assumed``: the student's spec holds layers that were only assumed, since the checkpoint's was
+    recognised from its tensors; ``warnings`` say what is exact only if they are right.
+    """
 
     teacher: Teacher
     source: str
@@ -101,6 +105,8 @@ class Plan:
     before: Totals
     after: Totals
     notes: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    assumed: bool = False
 
     @property
     def changes(self) -> bool:
@@ -166,6 +172,8 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         _record(Totals, data["before"]),
         _record(Totals, data["after"]),
         tuple(data.get("notes", ())),
+        tuple(data.get("warnings", ())),
+        bool(data.get("assumed", False)),
     )
 
 

@@ -20,7 +20,8 @@ _HOW = {
     "duplicate": "new units copy old ones; the copies share their readers' weights",
     "even": "every unit is copied equally often, so that norms see the same statistics",
     "mean": "new units hold the mean of the old ones, which the norm turns into zero",
-    "zero": "new units write zeros; their readers' weights may be anything",
+    "zero": "new units write zeros; their readers' weights may be anything; behind a ReLU such"
+    " units get no gradient",
 }
 
 

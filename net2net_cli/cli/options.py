@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from net2net_cli.cli.values import parse_bound, parse_count, parse_size
+from net2net_cli.verify.comparison import PROBES
 
 if TYPE_CHECKING:
     from net2net_cli.console import Screen
@@ -157,7 +158,7 @@ class Growth:
             show_default=True,
             rich_help_panel=HOW,
         ),
-    ] = "whole"
+    ] = "signed"
     noise: Annotated[
         float,
         Option(
@@ -220,7 +221,7 @@ class Probing:
             show_default=True,
             rich_help_panel=CHECK,
         ),
-    ] = 8
+    ] = PROBES
     probe_data: Annotated[
         Path | None,
         Option(

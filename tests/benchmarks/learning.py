@@ -52,7 +52,7 @@ CHOICES = {
     "fresh": api.Choices("fresh"),
     "zero": api.Choices("zero"),
     **{f"duplicate, {s}": api.Choices("duplicate", s)
-       for s in ("whole", "signed", "random", "dyadic", "even")},
+       for s in ("signed", "whole", "random", "dyadic", "even")},
     "duplicate, even, 1 % noise": api.Choices("duplicate", "even", noise=0.01),
 }  # fmt: skip
 
