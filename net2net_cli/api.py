@@ -16,14 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from net2net_cli import __version__, diff, planning, recipe
-from net2net_cli.errors import CheckpointError, PlanError, UnreachableError, UsageError
+from net2net_cli.errors import PlanError, UnreachableError, UsageError
 from net2net_cli.expansion import decode, encode, even_shares, expand
 from net2net_cli.fits import FLOATS, check_aliases, check_fit
-from net2net_cli.growing import deepenings, widened
+from net2net_cli.growing import deepenings, told, widened
 from net2net_cli.io import TensorInfo, check_output, write_checkpoint
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
-from net2net_cli.opening import SPEC_KEY, Model, open_model, with_spec
+from net2net_cli.opening import (
+    ASSUMED_KEY,
+    SPEC_KEY,
+    Model,
+    check_plan,
+    expect_teacher,
+    open_model,
+    open_planned,
+    with_spec,
+)
 from net2net_cli.plan import (
     Choices,
     Insert,
@@ -37,6 +46,7 @@ from net2net_cli.plan import (
     to_json,
 )
 from net2net_cli.recipe import Moments, Recipe
+from net2net_cli.recognise import assumed_layers, cautions
 from net2net_cli.settings import with_settings
 from net2net_cli.spec import (
     Document,
@@ -51,8 +61,10 @@ from net2net_cli.spec import (
 )
 from net2net_cli.verification import (
     Expected,
+    NotPreservedError,
     ProbeOptions,
     Verification,
+    not_finite,
     probe_inputs,
     probe_models,
     remarks,
@@ -66,13 +78,14 @@ if TYPE_CHECKING:
     from net2net_cli.execute import Measured
 
 __all__ = [
-    "Choices", "Grown", "Model", "Plan", "ProbeOptions", "RunOptions", "Verification",
-    "apply_plan", "deepen_plan", "differences", "from_json", "make_plan", "open_model",
-    "plan_of", "to_json", "verify", "widen_plan", "with_spec",
+    "Choices", "Grown", "Model", "NotPreservedError", "Plan", "ProbeOptions", "RunOptions",
+    "Verification", "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher",
+    "from_json", "make_plan", "open_model", "open_planned", "plan_of", "to_json", "verify",
+    "widen_plan", "with_spec",
 ]  # fmt: skip
 
 METADATA = "net2net."
-"""Prefix of what a student's metadata says: spec, plan, teacher, seed, version."""
+"""Prefix of what a student's metadata says: spec, plan, teacher, seed, version, assumed."""
 
 MEASURED_ON = 16
 """How many random inputs give a BatchNorm's statistics where nothing else does: a number of its
@@ -150,38 +163,21 @@ def deepen_plan(
     calibrated: bool = False,
 ) -> Plan:
     """The plan that inserts ``count`` copies of the unit of a layer (with its norm and activation)
-    behind it, or at the nearest place where they compute the identity.
+    behind it, or at the nearest place where they compute the identity. Where the activation behind
+    the layer is only assumed (the spec was recognised), the layer alone is copied, in front of it.
 
     Raises UnreachableError (exit 3) where there is none.
     """
-    if model.assumed:
-        raise UnreachableError(
-            "the activations of this network are not known, and what is inserted must fit them",
-            where=model.source.label,
-            hint="write the spec with `net2net spec CKPT -o FILE`, correct it, and give it with"
-            " --source-spec FILE",
-        )
     first: UnreachableError | None = None
-    for way in deepenings(model.document, model.layout, after, name, count):
+    for way in deepenings(model.document, model.layout, after, name, count, model.guesses):
         try:
             plan = plan_of(model, way.document, choices or Choices(), calibrated=calibrated)
         except UnreachableError as error:
             first = first or error
             continue
-        notes = [*plan.notes]
-        if first is not None:
-            notes.append(f"inserted after `{way.after}`, since behind `{after}` {first.message}")
-        notes += _moves(way.document.rename)
-        return replace(plan, notes=tuple(notes))
+        return replace(plan, notes=(*plan.notes, *told(way, after, first)))
     assert first is not None
     raise first
-
-
-def _moves(renames: Mapping[str, str]) -> list[str]:
-    """What to say of layers that an insertion has given other names."""
-    moves = [f"`{old}` is now `{new}`" for old, new in renames.items()]
-    more = f", and {len(moves) - 3} more" if len(moves) > 3 else ""
-    return [f"later layers are renumbered: {', '.join(moves[:3])}{more}"] if moves else []
 
 
 def plan_of(
@@ -208,6 +204,8 @@ def plan_of(
         before,
         Totals(*_totals(target, after_types)),
         model.notes,
+        cautions(model.guesses, operations),
+        assumed=bool(model.guesses and assumed_layers(target.spec)),
     )
 
 
@@ -231,15 +229,15 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     """Carry a plan out: write the student and verify it before it appears under its name.
 
     Raises PlanError (exit 2) for a checkpoint that the plan was not made for, OutputError for an
-    output that cannot be written, DifferenceError (exit 4) where the student does not preserve the
-    function; then nothing is left behind.
+    output that cannot be written, NotPreservedError (exit 4) with what was found where the student
+    does not preserve the function; then nothing is left behind.
     """
     options = options or RunOptions()
     started = time.monotonic()
     check_plan(plan, model)
     check_output(output, model.source.files, overwrite=options.overwrite)
     recipes, comparison = _recipes(plan, model)
-    recipe.check(recipes, comparison, _sources(model))
+    recipe.check(recipes, comparison, tuple(model.source.tensors))
     check_aliases(comparison.source, model.source)
     digest = model.source.digest()
     if plan.teacher.digest is not None and plan.teacher.digest != digest:
@@ -268,25 +266,6 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     )  # fmt: skip
 
 
-def check_plan(plan: Plan, model: Model) -> None:
-    """Raise PlanError where a plan was made for another checkpoint."""
-    if plan.teacher.header_digest != model.source.header_digest():
-        raise PlanError(
-            f"the plan was made for another checkpoint ({plan.teacher.label})",
-            where=model.source.label,
-            hint="make a plan for this one with `net2net plan`",
-        )
-
-
-def expect_teacher(model: Model, digest: str) -> None:
-    """Raise CheckpointError where a checkpoint's digest is another than expected."""
-    found = model.source.digest()
-    if digest.removeprefix("sha256:") != found.removeprefix("sha256:"):
-        raise CheckpointError(
-            f"the checkpoint's digest is {found}, expected was {digest}", where=model.source.label
-        )
-
-
 def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Comparison]:
     source = layout_of(to_spec(parse_document(plan.source, "the plan's source spec")))
     target = layout_of(to_spec(parse_document(plan.target, "the plan's target spec")))
@@ -299,10 +278,6 @@ def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Compari
             hint="edit the target spec instead, and make the plan again with `net2net plan`",
         )
     return recipe.make_recipes(comparison, plan, model.dtypes), comparison
-
-
-def _sources(model: Model) -> tuple[str, ...]:
-    return tuple(name for name in model.source.tensors)
 
 
 def _producer(
@@ -357,7 +332,8 @@ def _measured(
 
 
 def _metadata(plan: Plan, digest: str) -> dict[str, str]:
-    return {
+    guessed = {ASSUMED_KEY: "1"} if plan.assumed else {}
+    return guessed | {
         SPEC_KEY: plan.student,
         f"{METADATA}plan": to_json(plan),
         f"{METADATA}seed": str(plan.choices.seed),
@@ -371,19 +347,19 @@ def _verify_written(plan: Plan, model: Model, path: Path, options: RunOptions) -
     from net2net_cli.io import open_source
 
     with open_source(path) as source:
-        student_layout = layout_of(to_spec(parse_document(plan.student, "the student's spec")))
-        wanted = {n: t.shape for n, t in student_layout.tensors.items() if n in source.tensors
+        document = parse_document(plan.student, "the student's spec")
+        spec = to_spec(document)
+        layout = layout_of(spec)
+        wanted = {n: t.shape for n, t in layout.tensors.items() if n in source.tensors
                   or t.line.fill != "count"}  # fmt: skip
-        written = {n: i.shape for n, i in source.tensors.items() if n not in student_layout.aliases}
+        written = {n: i.shape for n, i in source.tensors.items() if n not in layout.aliases}
         proof = prove(_width_proofs(plan), wanted, written)
         if not options.verify:
             return Verification(proof, (), "not asked for (--no-verify)")
-        document = parse_document(plan.student, "the student's spec")
-        student = Model(source, document, to_spec(document), student_layout, "the plan")
-        expected = expected_drift(plan, model, options)
-        given = replace(options.probe, device=options.device)
-        probes = probe_models(model, student, given, expected)
-        return Verification(proof, probes, notes=remarks(probes, expected))
+        student = Model(source, document, spec, layout, "the plan")
+        expected, given = expected_drift(plan, model, options), options.probe
+        probes = probe_models(model, student, replace(given, device=options.device), expected)
+        return Verification(proof, probes, None, remarks(probes, expected), not_finite(model))
 
 
 def _width_proofs(plan: Plan) -> list[WidthProof]:
@@ -411,7 +387,8 @@ def verify(teacher: Model, student: Model, options: ProbeOptions | None = None) 
     """Probe two checkpoints, and judge whether the student computes what the teacher does."""
     expected = _drift_of(student)
     probes = probe_models(teacher, student, options or ProbeOptions(), expected)
-    return Verification(None, probes, notes=remarks(probes, expected))
+    warnings = (*not_finite(teacher), *not_finite(student))
+    return Verification(None, probes, None, remarks(probes, expected), warnings)
 
 
 def _drift_of(student: Model) -> Expected:

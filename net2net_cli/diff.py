@@ -16,7 +16,7 @@ from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import Layout, place_of
 from net2net_cli.match import changed_arguments, match_layers
 from net2net_cli.network import Layer, Value
-from net2net_cli.solve import source_sizes
+from net2net_cli.solve import source_sizes, source_tensor
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,26 @@ def compare(source: Layout, target: Layout) -> Comparison:
         _refuse(difference, target)
     matches = match_layers(source.spec, target.spec)
     duties = find_duties(source, target, matches)
+    _check_shared(source, target, matches)
     sizes = source_sizes(source, target, matches, duties)
     return Comparison(source, target, matches, duties, sizes)
+
+
+def _check_shared(source: Layout, target: Layout, matches: Mapping[str, str]) -> None:
+    """What two layers share in the target must be one in the source."""
+    for alias, layer in target.sharers().items():
+        owner = target.tensors[target.aliases[alias]]
+        if layer not in matches:
+            continue
+        kept = source_tensor(source, alias, layer, matches)
+        if owner.layer not in matches or kept != source_tensor(
+            source, owner.name, owner.layer, matches
+        ):
+            raise UnreachableError(
+                f"`{layer}` shares `{owner.name}` in the target, but not in the source",
+                where=target.spec.layer(layer).place,
+                hint="parameters that differ cannot become one; remove the `share`",
+            )
 
 
 def _ends(source: Layout, target: Layout) -> list[Difference]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from net2net_cli.axes import Axis, Sum, Width, size_of, widths
 from net2net_cli.errors import UnreachableError, UsageError, closest
@@ -129,26 +130,36 @@ def with_sizes(document: Document, layout: Layout, sizes: Mapping[Width, int]) -
 class Deepening:
     """One way to insert a copy of a layer: where, what, and its target.
 
-    The target's ``rename`` says which layers have other names than before.
+    The target's ``rename`` says which layers have other names than before. ``assumed`` is the
+    layer that the copy would have had behind it, were it known.
     """
 
     after: str
     layers: tuple[str, ...]
     document: Document
+    assumed: str | None = None
 
 
 def deepenings(
-    document: Document, layout: Layout, after: str, name: str | None, count: int
+    document: Document,
+    layout: Layout,
+    after: str,
+    name: str | None,
+    count: int,
+    assumed: Collection[str] = (),
 ) -> Iterator[Deepening]:
     """Ways to insert ``count`` copies of the unit that a layer belongs to, the best first.
 
     A unit is a Linear or convolution with the norms and activations right behind it. It goes to
     the end of the unit or, where its activation would not be an identity there, inside. In a chain
     of numbers the new layers are numbered, and later ones move up; ``name`` gives them that name.
+    A unit ends where an ``assumed`` layer follows: what goes before that is exact whatever it is.
     """
     start = find_layer(layout.spec, after)
     core = _core(layout.spec, start)
-    unit = _unit(layout.spec, core)
+    whole = _unit(layout.spec, core)
+    unit = list(takewhile(lambda layer: layer.name not in assumed, whole))
+    cut = whole[len(unit)].name if len(unit) < len(whole) else None
     places = [start.name] if start.name != core.name else [x.name for x in reversed(unit)]
     if start.name != core.name:
         places += [x.name for x in reversed(unit) if x.name != start.name]
@@ -156,11 +167,30 @@ def deepenings(
         copies = [_copy(layout, layer, place) for layer in unit] * count
         numbered = insert_numbered(document, place, copies) if name is None else None
         if numbered is not None:
-            yield Deepening(place, numbered[1], numbered[0])
+            yield Deepening(place, numbered[1], numbered[0], cut)
             continue
         names = _names(unit, name or f"{core.name}_deeper", count)
         entries = dict(zip(names, copies, strict=True))
-        yield Deepening(place, names, insert_after(document, place, entries))
+        yield Deepening(place, names, insert_after(document, place, entries), cut)
+
+
+def told(way: Deepening, wanted: str, refused: UnreachableError | None) -> tuple[str, ...]:
+    """What to say of a way that was taken: that it is not behind the layer that was ``wanted``,
+    since that was ``refused``; what was left out; which layers have other names."""
+    found = []
+    if refused is not None:
+        found.append(f"inserted after `{way.after}`, since behind `{wanted}` {refused.message}")
+    if way.assumed:
+        found.append(
+            f"inserted right behind `{way.after}`, without an activation: `{way.assumed}` is only"
+            " assumed, and this is exact whatever it is; to insert both, correct the spec (`net2net"
+            " spec CKPT -o FILE`) and give it with --source-spec FILE"
+        )
+    moves = [f"`{old}` is now `{new}`" for old, new in way.document.rename.items()]
+    if moves:
+        more = f", and {len(moves) - 3} more" if len(moves) > 3 else ""
+        found.append(f"later layers are renumbered: {', '.join(moves[:3])}{more}")
+    return tuple(found)
 
 
 def _readers(spec: Spec, name: str) -> list[Layer]:

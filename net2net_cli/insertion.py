@@ -287,13 +287,15 @@ class _Walk:
         inner = before_after(layer.args, rank)
         sign = -1 if LAYER_TYPES[layer.type].spatial == "transposed" else 1
         reach = [b + sign * e for (b, _), (e, _) in zip(inner, explicit, strict=True)]
-        if any(r < 0 or r % int(str(d)) for r, d in zip(reach, dilation, strict=True)):
+        spans = [sum(pair) for pair in before_after({**layer.args, "padding": "same"}, rank)]
+        steps = [int(str(d)) for d in dilation]
+        if any(r % d or not 0 <= r <= span for r, d, span in zip(reach, steps, spans, strict=True)):
             raise self._refuse(
                 layer,
                 "its padding is no multiple of its dilation, so no tap stands on the value itself",
                 "give it an odd kernel, or no dilation",
             )
-        taps = tuple(r // int(str(d)) for r, d in zip(reach, dilation, strict=True))
+        taps = tuple(r // d for r, d in zip(reach, steps, strict=True))
         self._check_size(layer, duty)
         self.taps[layer.name] = taps
         pads = tuple(explicit) if any(p != (0, 0) for p in explicit) else _PADS_NOTHING
@@ -320,7 +322,9 @@ class _Walk:
             )
 
     def _before_pad(self, layer: Layer, duty: Exact) -> Exact:
-        if duty.pads == _PADS_NOTHING:
+        padding = layer.args["padding"]
+        assert isinstance(padding, tuple)
+        if duty.pads == _PADS_NOTHING and any(padding):
             raise self._refuse(
                 layer, "padding changes the size", "put the convolution that uses it right behind"
             )
@@ -331,8 +335,10 @@ class _Walk:
         stride = layer.args.get("stride") or kernel
         assert isinstance(kernel, tuple)
         assert isinstance(stride, tuple)
-        if set(kernel) | set(stride) != {1}:
+        if {*kernel, *stride, layer.args.get("divisor_override") or 1} != {1}:
             raise self._refuse(layer, "pooling loses values")
+        if layer.type.startswith("LPPool"):
+            raise self._refuse(layer, "its powers and roots lose signs")
         return duty
 
     def _keep_one(self, layer: Layer, duty: Exact) -> None:
@@ -361,10 +367,12 @@ class _Walk:
         if kind.tensors and layer.type != "PReLU" and not layer.share:
             self._zero_parameters(layer)
             return
-        if not maps_zero(kind, layer.args) or kind.rule == "softmax":
+        adds = layer.share and layer.type not in ("PReLU", "LayerScale")
+        if adds or not maps_zero(kind, layer.args) or kind.rule == "softmax":
+            what = f"{layer.type} with another's parameters" if adds else layer.type
             raise self._refuse(
                 layer,
-                f"it ends a branch that must add nothing, and {layer.type} does not keep zeros",
+                f"it ends a branch that must add nothing, and {what} does not keep zeros",
                 "end the branch with a convolution, Linear or BatchNorm",
             )
         self.need(layer.inputs[0], Zero(), layer.name)

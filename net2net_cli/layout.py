@@ -97,6 +97,14 @@ class Layout:
     demands: tuple[Demand, ...]
     sizes: Mapping[Width, int]
 
+    def sharers(self) -> Mapping[str, str]:
+        """The layer of each name in ``aliases``."""
+        return {
+            f"{layer.name}.{own}" if own else layer.name: layer.name
+            for layer in self.spec.layers
+            for own in layer.share
+        }
+
     def size(self, axis: Axis) -> int:
         """The number of features of an axis."""
         return size_of(axis, dict(self.sizes))

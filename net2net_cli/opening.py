@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from net2net_cli.errors import CheckpointError, SpecError
+from net2net_cli.errors import CheckpointError, PlanError, SpecError
 from net2net_cli.fits import check_fit
 from net2net_cli.io import Source, open_source
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
-from net2net_cli.recognise import NOTE, recognise
+from net2net_cli.plan import Plan
+from net2net_cli.recognise import CARRIED_NOTE, NOTE, assumed_layers, recognise
 from net2net_cli.spec import (
     Document,
     Spec,
@@ -24,6 +25,9 @@ from net2net_cli.spec import (
 
 SPEC_KEY = "net2net.spec"
 """Where a checkpoint's metadata holds its spec."""
+
+ASSUMED_KEY = "net2net.assumed"
+"""Where it says, by ``1``, that the spec was recognised and that nobody has confirmed it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class Model:
     found: str
     notes: tuple[str, ...] = ()
     assumed: bool = False
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """The layers of a recognised chain that its tensors do not show."""
+        return assumed_layers(self.spec) if self.assumed else ()
 
     @property
     def dtypes(self) -> dict[str, str]:
@@ -67,11 +76,57 @@ def with_spec(source: Source, source_spec: str | None = None) -> Model:
     spec = to_spec(document)
     layout = layout_of(spec)
     check_fit(layout, source.tensors, source.label)
-    assumed = found == _RECOGNISED
-    return Model(source, document, spec, layout, found, (NOTE,) if assumed else (), assumed)
+    notes = _assumptions(source, found)
+    return Model(source, document, spec, layout, found, notes, bool(notes))
+
+
+def open_planned(plan: Plan, checkpoint: str) -> Model:
+    """Open the checkpoint of a plan, with the spec that the plan holds: no other has to be found.
+
+    Raises PlanError (exit 2) where the plan was made for another checkpoint.
+    """
+    document = parse_document(plan.source, "the plan's source spec")
+    spec = to_spec(document)
+    source = open_source(checkpoint)
+    model = Model(source, document, spec, layout_of(spec), "the plan", assumed=plan.assumed)
+    try:
+        check_plan(plan, model)
+    except BaseException:
+        source.close()
+        raise
+    return model
+
+
+def check_plan(plan: Plan, model: Model) -> None:
+    """Raise PlanError where a plan was made for another checkpoint."""
+    if plan.teacher.header_digest != model.source.header_digest():
+        raise PlanError(
+            f"the plan was made for another checkpoint ({plan.teacher.label})",
+            where=model.source.label,
+            hint="make a plan for this one with `net2net plan`",
+        )
+
+
+def expect_teacher(model: Model, digest: str) -> None:
+    """Raise CheckpointError where a checkpoint's digest is another than expected."""
+    found = model.source.digest()
+    if digest.removeprefix("sha256:") != found.removeprefix("sha256:"):
+        raise CheckpointError(
+            f"the checkpoint's digest is {found}, expected was {digest}", where=model.source.label
+        )
 
 
 _RECOGNISED = "recognised from its tensors"
+_EMBEDDED = "embedded in its metadata"
+
+
+def _assumptions(source: Source, found: str) -> tuple[str, ...]:
+    """What to say of a spec that is a guess, or was one when it was embedded."""
+    if found == _RECOGNISED:
+        return (NOTE,)
+    if found == _EMBEDDED and source.metadata.get(ASSUMED_KEY) == "1":
+        return (CARRIED_NOTE,)
+    return ()
 
 
 def _find(source: Source, source_spec: str | None) -> tuple[Document, str]:
@@ -80,7 +135,7 @@ def _find(source: Source, source_spec: str | None) -> tuple[Document, str]:
         return resolve(read_document(path), None), str(path)
     if SPEC_KEY in source.metadata:
         label = f"the spec in {source.label}"
-        return parse_document(source.metadata[SPEC_KEY], label), "embedded in its metadata"
+        return parse_document(source.metadata[SPEC_KEY], label), _EMBEDDED
     for path in _beside(source):
         if path.is_file():
             return resolve(read_document(path), None), str(path)

@@ -134,10 +134,9 @@ class _Maker:
         target = self.comparison.target
         found = [self._recipe(tensor) for tensor in target.tensors.values() if self._kept(tensor)]
         owners = {recipe.name: recipe for recipe in found}
-        for alias, owner in target.aliases.items():
-            layer = next(la.name for la in target.spec.layers if alias.startswith(f"{la.name}."))
+        for alias, layer in target.sharers().items():
             if layer in self.comparison.matches and self._old_name(alias, layer) in self.dtypes:
-                found.append(_renamed(owners[owner], alias))
+                found.append(_renamed(owners[target.aliases[alias]], alias))
         return tuple(sorted(found, key=lambda recipe: recipe.name))
 
     def _kept(self, tensor: LaidTensor) -> bool:

@@ -1,23 +1,30 @@
 """A spec for a checkpoint that has none: a plain chain of Linear or Conv layers shows itself.
 
 What tensors cannot show (activations, strides, padding, pooling) is assumed, and said: widening
-is exact whatever they are, as long as they act on each channel alone.
+is exact whatever they are, as long as they act on each channel alone, and so is a new layer without
+an activation. What is not, ``cautions`` tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isqrt
+from math import inf, isqrt
 
 from net2net_cli.io import TensorInfo
-from net2net_cli.spec import Document, parse_document
+from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.plan import Insert, Operation, Widen
+from net2net_cli.spec import Document, Spec, parse_document
 from net2net_cli.spec.dump import dump
 
 NOTE = (
     "the spec was recognised from the tensors' shapes; activations (ReLU), padding and pooling are"
     " assumed: widening is exact whatever acts on each channel alone"
+)
+CARRIED_NOTE = (
+    "the spec in its metadata was recognised from tensors' shapes when the network was first grown;"
+    " activations (ReLU), padding and pooling in it are assumed"
 )
 MARK = "assumed_"
 
@@ -51,6 +58,33 @@ def recognise(tensors: Mapping[str, TensorInfo]) -> Document | None:
     lines = [f"  {_quoted(name)}: {text}" for name, text in layers.items()]
     text = "\n".join(["net2net: 1", f"input: {image}", "layers:", *lines]) + "\n"
     return parse_document(dump(parse_document(text, "recognised")), "the recognised spec")
+
+
+def assumed_layers(spec: Spec) -> tuple[str, ...]:
+    """The layers of a recognised chain that its tensors do not show, in order."""
+    return tuple(layer.name for layer in spec.layers if layer.name.startswith(MARK))
+
+
+def cautions(assumed: Iterable[str], operations: Iterable[Operation]) -> tuple[str, ...]:
+    """What operations are exact only if the assumed layers are what they were taken for."""
+    found, names = [], set(assumed)
+    for item in operations:
+        if isinstance(item, Widen) and item.expansion == "zero" and names:
+            found.append(
+                f"`zero` for `{item.members[0]}` is exact only if the activations, which are"
+                " assumed to be ReLU, map 0 to 0"
+            )
+        if isinstance(item, Insert) and item.value in names and _needs_range(item.type):
+            found.append(
+                f"`{item.layer}` ({item.type}) leaves the values as they are only if"
+                f" `{item.value}` is what it was assumed to be"
+            )
+    return tuple(found)
+
+
+def _needs_range(kind: str) -> bool:
+    """Whether a layer of that type is the identity on some values alone."""
+    return LAYER_TYPES[kind].fixes not in (None, (-inf, inf))
 
 
 def _weights(tensors: Mapping[str, TensorInfo]) -> list[_Weight] | None:

@@ -76,7 +76,8 @@ def _shares(shape: torch.Size, dim: int, split: str, generator: torch.Generator)
     count = shape[dim]
     if split in ("even", "dyadic"):
         powers = [2.0 ** -(k + 1) for k in range(count - 1)] + [2.0 ** -(count - 1)]
-        line = torch.tensor(powers if split == "dyadic" else [1 / count] * count).double()
+        shares = powers if split == "dyadic" else [1 / count] * count
+        line = torch.tensor(shares, dtype=torch.float64)
         return line.view(-1, *[1] * (len(shape) - dim - 1)).expand(shape)
     drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
     if split == "random":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from net2net_cli.errors import DifferenceError
-from net2net_cli.verify.comparison import Comparison
+from net2net_cli.verify.comparison import PROBES, Comparison
 from net2net_cli.verify.proof import Proof
 from net2net_cli.verify.tolerance import Inserted, tolerance
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from net2net_cli.opening import Model
-
-PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,26 @@ class Judged:
 @dataclass(frozen=True)
 class Verification:
     """``proof`` is None where there is no plan; ``skipped`` says why nothing was probed; ``notes``
-    are what a person should know of the figures."""
+    are what a person should know of the figures, ``warnings`` of the checkpoints."""
 
     proof: Proof | None
     probes: tuple[Judged, ...]
     skipped: str | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether everything that was checked holds."""
         return (self.proof is None or self.proof.holds) and all(j.passed for j in self.probes)
+
+
+class NotPreservedError(DifferenceError):
+    """A student that does not compute what its teacher does; ``verification`` is what was found."""
+
+    def __init__(self, error: DifferenceError, verification: Verification) -> None:
+        super().__init__(error.message, where=error.where, hint=error.hint)
+        self.verification = verification
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,24 @@ def remarks(probes: tuple[Judged, ...], expected: Expected) -> tuple[str, ...]:
     return tuple(found)
 
 
+def not_finite(model: Model) -> tuple[str, ...]:
+    """A warning that names the tensors with NaN or infinite values, where there are any."""
+    names = [n for n in model.source.tensors if not _finite(model.source.tensor(n))]
+    if not names:
+        return ()
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    said = ", ".join(f"`{name}`" for name in names[:3]) + more
+    verb = "holds" if len(names) == 1 else "hold"
+    return (f"{said} {verb} NaN or infinite values in {model.source.label}",)
+
+
+def _finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    wide = tensor.float() if tensor.element_size() == 1 else tensor  # no float8 can be compared
+    return all(bool(end.isfinite()) for end in wide.aminmax())
+
+
 def probe_inputs(teacher: Model, options: ProbeOptions) -> dict[str, Tensor]:
     """The inputs from the file that was named, or drawn at random."""
     from net2net_cli.verify.inputs import draw_inputs, load_inputs
@@ -161,15 +186,16 @@ def _tolerance(
 
 
 def require(verification: Verification) -> None:
-    """Raise DifferenceError (exit 4) where a verification did not pass."""
+    """Raise NotPreservedError (exit 4) where a verification did not pass."""
     if verification.proof is not None and not verification.proof.holds:
-        raise DifferenceError(
+        error = DifferenceError(
             f"the proof fails for {', '.join(verification.proof.failed[:3])}",
             hint="this is a defect of net2net; nothing was written",
         )
+        raise NotPreservedError(error, verification)
     for judged in verification.probes:
         if not judged.passed:
-            raise failure(judged)
+            raise NotPreservedError(failure(judged), verification)
 
 
 def failure(judged: Judged) -> DifferenceError:

@@ -19,7 +19,7 @@ from net2net_cli.errors import PlanError
 from net2net_cli.report import Outcome
 
 if TYPE_CHECKING:
-    from net2net_cli.api import Model, Plan
+    from net2net_cli.api import Plan
 
 
 def apply(
@@ -36,26 +36,11 @@ def apply(
     from net2net_cli.cli.carry_out import carry_out, choose_output
 
     plan = _read(saved)
-    model = _open(plan, checkpoint)
+    model = api.open_planned(plan, checkpoint)
     if expect_teacher is not None:
         api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "grown")
     return carry_out("apply", plan, model, output, writing, checking, common, calibrate)
-
-
-def _open(plan: Plan, checkpoint: str) -> Model:
-    """The checkpoint with the spec that the plan holds, so that no other has to be found."""
-    from net2net_cli import api
-    from net2net_cli.io import open_source
-    from net2net_cli.laying import layout_of
-    from net2net_cli.spec import parse_document, to_spec
-
-    document = parse_document(plan.source, "the plan's source spec")
-    network = to_spec(document)
-    source = open_source(checkpoint)
-    model = api.Model(source, document, network, layout_of(network), "the plan")
-    api.check_plan(plan, model)
-    return model
 
 
 def _read(path: Path) -> Plan:

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 from net2net_cli.cli.files import check_report, write_report
 from net2net_cli.cli.options import Checking, Common, Growth, Probing, Target, Writing
-from net2net_cli.cli.parts import checkpoint_part, remarks, student_part
+from net2net_cli.cli.parts import checkpoint_part, remarks, student_part, told, warnings
 from net2net_cli.cli.paths import STREAM, check_streams, output_of
 from net2net_cli.errors import OutputError, UsageError
-from net2net_cli.report import Outcome
+from net2net_cli.report import Outcome, from_error
 
 if TYPE_CHECKING:
-    from net2net_cli.api import Choices, Model, Plan, ProbeOptions, RunOptions
+    from net2net_cli.api import (
+        Choices,
+        Grown,
+        Model,
+        NotPreservedError,
+        Plan,
+        ProbeOptions,
+        RunOptions,
+    )
     from net2net_cli.console import Step
 
 
@@ -82,14 +90,17 @@ def carry_out(
     common: Common,
     calibrate: Path | None,
 ) -> Outcome:
-    """Apply the plan and verify the student, or with ``--dry-run`` show the plan alone."""
+    """Apply the plan and verify the student, or with ``--dry-run`` show the plan alone.
+
+    A student that does not preserve the function is no exception here: what was found is shown.
+    """
     from net2net_cli import api
     from net2net_cli.console import progress
 
     outcome = Outcome(
         command,
         0,
-        remarks(model.notes, plan.notes),
+        (*warnings(plan.warnings), *remarks(model.notes, plan.notes)),
         checkpoint_part(model),
         plan=plan,
         text_to="stderr" if output == STREAM else "stdout",
@@ -98,16 +109,32 @@ def carry_out(
         _check_size(plan, writing.max_shard_size)
         with progress(common.screen()) as step:
             options = run_options(writing, checking, calibrate, step)
-            grown = api.apply_plan(plan, model, output, options)
-        outcome = replace(
-            outcome,
-            teacher=checkpoint_part(model, grown.teacher_digest),
-            student=student_part(grown),
-            verification=grown.verification,
-            seconds=grown.seconds,
-        )
+            try:
+                outcome = _grown(outcome, model, api.apply_plan(plan, model, output, options))
+            except api.NotPreservedError as error:
+                outcome = _failed(outcome, error)
     write_report(outcome, writing.report, overwrite=writing.overwrite)
     return outcome
+
+
+def _grown(outcome: Outcome, model: Model, grown: Grown) -> Outcome:
+    return replace(
+        outcome,
+        diagnostics=(*outcome.diagnostics, *told(grown.verification)),
+        teacher=checkpoint_part(model, grown.teacher_digest),
+        student=student_part(grown),
+        verification=grown.verification,
+        seconds=grown.seconds,
+    )
+
+
+def _failed(outcome: Outcome, error: NotPreservedError) -> Outcome:
+    return replace(
+        outcome,
+        exit_code=error.exit_code,
+        diagnostics=(*outcome.diagnostics, *told(error.verification), from_error(error)),
+        verification=error.verification,
+    )
 
 
 def _check_size(plan: Plan, limit: int | None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from net2net_cli.report import Checkpoint, Diagnostic
 
 if TYPE_CHECKING:
-    from net2net_cli.api import Grown, Model
+    from net2net_cli.api import Grown, Model, Verification
 
 TOLD = ("teacher", "seed", "version")
 """What a student's metadata says of its making and fits on a line."""
@@ -45,6 +46,16 @@ def student_part(grown: Grown) -> Checkpoint:
     )
 
 
+def told(verification: Verification) -> tuple[Diagnostic, ...]:
+    """What a verification has to say beside its figures."""
+    return (*warnings(verification.warnings), *remarks(verification.notes))
+
+
+def warnings(*groups: Iterable[str]) -> tuple[Diagnostic, ...]:
+    """Warnings as diagnostics, each once."""
+    return tuple(Diagnostic("warning", text) for text in dict.fromkeys(chain(*groups)))
+
+
 def remarks(*groups: Iterable[str]) -> tuple[Diagnostic, ...]:
     """Notes as diagnostics, each once."""
-    return tuple(Diagnostic("note", note) for note in dict.fromkeys(n for g in groups for n in g))
+    return tuple(Diagnostic("note", note) for note in dict.fromkeys(chain(*groups)))

@@ -33,7 +33,7 @@ def plan(
     from net2net_cli import api
     from net2net_cli.cli.carry_out import check_target, choices_of
     from net2net_cli.cli.files import check_report, write_report, write_text_file
-    from net2net_cli.cli.parts import checkpoint_part, remarks
+    from net2net_cli.cli.parts import checkpoint_part, remarks, warnings
     from net2net_cli.cli.paths import checkpoint_of
     from net2net_cli.cli.values import parse_settings
     from net2net_cli.plan import to_json
@@ -59,7 +59,7 @@ def plan(
     outcome = Outcome(
         "plan",
         5 if exit_code and made.changes else 0,
-        remarks(model.notes, made.notes),
+        (*warnings(made.warnings), *remarks(model.notes, made.notes)),
         checkpoint_part(model),
         plan=made,
         written=written,

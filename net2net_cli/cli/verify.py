@@ -50,7 +50,7 @@ def verify(
     from net2net_cli import api
     from net2net_cli.cli.carry_out import probe_options
     from net2net_cli.cli.files import check_report, write_report
-    from net2net_cli.cli.parts import checkpoint_part, remarks
+    from net2net_cli.cli.parts import checkpoint_part, remarks, told
     from net2net_cli.report import from_error
     from net2net_cli.verification import failure
 
@@ -61,7 +61,7 @@ def verify(
     outcome = Outcome(
         "verify",
         0 if found.passed else 4,
-        (*remarks(models[0].notes, models[1].notes, found.notes), *failed),
+        (*remarks(models[0].notes, models[1].notes), *told(found), *failed),
         checkpoint_part(models[0]),
         checkpoint_part(models[1]),
         verification=found,

@@ -7,6 +7,7 @@ notation become axes, ``sharing`` how parameters shared by two layers become one
 from __future__ import annotations
 
 from net2net_cli.axes import Axis, Number
+from net2net_cli.errors import SpecError
 from net2net_cli.laying.builder import Builder
 from net2net_cli.laying.rules import apply_layer
 from net2net_cli.layout import NOTHING, Data, Layout
@@ -24,9 +25,35 @@ def layout_of(spec: Spec) -> Layout:
             axes[0] = builder.unifier.width(given.name, given.shape[0])
             builder.demand(axes[0], NOTHING, given.name, "is the network's input")
         builder.values[given.name] = Data(tuple(axes))
+    _check_ids(spec)
     for layer in spec.layers:
         builder.values[layer.name] = apply_layer(builder, layer)
     for name in spec.outputs:
         for axis in builder.values[name].axes:
             builder.demand(axis, NOTHING, name, "is the network's output")
     return builder.finish()
+
+
+_KEEP_IDS = ("Identity", "Permute", "Flatten", "Add", "Multiply", "Concat")
+"""What may be done to whole numbers before an Embedding looks them up, or with a mask of them."""
+
+
+def _check_ids(spec: Spec) -> None:
+    """Embeddings read whole numbers, and nothing else does."""
+    whole = {i.name for i in spec.inputs if not i.dtype.startswith(("float", "bfloat"))}
+    for layer in spec.layers:
+        ids = [name for name in layer.inputs if name in whole]
+        if ids and layer.type != "Embedding" and layer.type not in _KEEP_IDS:
+            raise SpecError(
+                f"`{layer.name}` ({layer.type}) reads `{ids[0]}`, which holds whole numbers",
+                where=layer.place,
+                hint="put an Embedding between them",
+            )
+        if layer.type == "Embedding" and not ids:
+            raise SpecError(
+                f"`{layer.name}` looks up whole numbers, but `{layer.inputs[0]}` holds none",
+                where=layer.place,
+                hint="give the input `dtype: int64` and `high:`",
+            )
+        if layer.type in _KEEP_IDS and len(ids) == len(layer.inputs):
+            whole.add(layer.name)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+PROBES = 8
+"""How many inputs are drawn where nothing else is asked for."""
+
 Mode = Literal["evaluation", "training"]
 """Training mode is that of the norms: batch statistics in place of running ones, dropout off."""
 

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from net2net_cli.errors import CheckpointError, SpecError, UsageError
 from net2net_cli.network import Input, Layer, Spec
-
-PROBES = 16
-"""How many probes are drawn where nothing else is asked for."""
+from net2net_cli.verify.comparison import PROBES
 
 _KEEPS_IDS = ("Identity", "Permute", "Flatten")
 

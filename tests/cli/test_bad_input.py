@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import struct
@@ -109,7 +110,6 @@ def test_a_state_dict_that_does_not_fit_its_spec(
     assert "  --> " in said
 
 
-@pytest.mark.xfail(reason="the api tells of no warnings yet", strict=True)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("expansion", ["fresh", "duplicate"])
 def test_nan_weights_are_warned_of_and_kept(
@@ -118,9 +118,34 @@ def test_nan_weights_are_warned_of_and_kept(
     edit(described, lambda s: s["out.bias"].fill_(value))
     arguments = ("widen", described, *WIDEN, "--expansion", expansion, "--split", "dyadic")
     ended = net2net(*arguments, "-o", f"{expansion}.safetensors")
-    assert "warning: " in ended.err
-    assert "out.bias" in ended.err
-    net2net("verify", described, f"{expansion}.safetensors")
+    warning = "warning: `out.bias` holds NaN or infinite values in"
+    assert f"{warning} {described}\n" in ended.err
+    checked = net2net("verify", described, f"{expansion}.safetensors")
+    assert f"{warning} {expansion}.safetensors\n" in checked.err
+    assert ended.err.count(warning) == 1
+    assert checked.err.count(warning) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_every_command_that_writes_warns_of_infinite_weights(
+    net2net: Net2Net, described: Path, dtype: torch.dtype
+) -> None:
+    state = {name: tensor.to(dtype) for name, tensor in load_file(described).items()}
+    for name in ("fc1.bias", "fc2.bias", "fc2.weight", "out.bias"):
+        state[name].view(-1)[1] = float("-inf")
+    save_file(state, described)
+    net2net("plan", described, "--set", "fc1.out_features=20", "-o", "plan.json")
+    for arguments in (
+        ("grow", described, "--set", "fc1.out_features=20", "-o", "a.safetensors"),
+        ("apply", "plan.json", described, "-o", "b.safetensors"),
+        ("deepen", described, "--after", "fc1", "-o", "c.safetensors"),
+    ):
+        document = json.loads(net2net(*arguments, "--json").out)
+        said = [
+            item["message"] for item in document["diagnostics"] if item["severity"] == "warning"
+        ]
+        names = "`fc1.bias`, `fc2.bias`, `fc2.weight` and 1 more"
+        assert said == [f"{names} hold NaN or infinite values in {described}"]
 
 
 def test_a_spec_of_another_network(net2net: Net2Net, ckpt: Path) -> None:

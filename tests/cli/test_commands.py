@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from net2net_cli import report
+from net2net_cli import api, report
 from tests.support.command import Net2Net, process
 
 SCHEMA = json.loads((Path(report.__file__).parent / "document.schema.json").read_text())
@@ -179,6 +179,44 @@ def test_a_lost_function_leaves_no_output_behind(net2net: Net2Net, ckpt: Path) -
     ended = net2net(*arguments, "--noise", "0.5", "--tolerance", "1e-12", code=4)
     assert "teacher and student differ" in ended.err
     assert [p.name for p in ckpt.parent.iterdir()] == ["ckpt.safetensors"]
+
+
+LOSES = ("widen", "ckpt", "--layer", "fc1", "--to", "20", "--expansion", "duplicate",
+         "--noise", "0.5", "--tolerance", "1e-12")  # fmt: skip
+
+
+def test_a_lost_function_is_shown_as_a_kept_one(net2net: Net2Net, ckpt: Path) -> None:
+    ended = net2net(*LOSES, "--report", "lost.html", code=4)
+    assert "DIFFERENT" in ended.out
+    assert ended.out.splitlines()[-1] == "the student does not compute what the teacher computes"
+    assert "DIFFERENT" in Path("lost.html").read_text()
+    document = read(net2net(*LOSES, "--json", code=4).out)
+    assert document["exit_code"] == 4
+    assert document["plan"]["changes"]
+    assert document["student"] is None
+    (probe,) = document["verification"]["probes"]
+    assert not probe["passed"]
+    assert probe["relative_error"] > probe["tolerance"] == 1e-12
+    assert document["diagnostics"][-1]["severity"] == "error"
+    assert not Path("ckpt-widened.safetensors").exists()
+
+
+def test_a_lost_function_sends_nothing_down_the_pipe(ckpt: Path) -> None:
+    ended = process(*LOSES, "-o", "-", cwd=ckpt.parent)
+    assert ended.returncode == 4
+    assert ended.stdout == b""
+    assert b"DIFFERENT" in ended.stderr
+
+
+def test_the_library_tells_of_a_lost_function(ckpt: Path) -> None:
+    model = api.open_model(str(ckpt))
+    plan = api.widen_plan(model, "fc1", 20, api.Choices("duplicate", noise=0.5))
+    options = api.RunOptions(probe=api.ProbeOptions(tolerance=1e-12))
+    with pytest.raises(api.NotPreservedError) as caught:
+        api.apply_plan(plan, model, "x.safetensors", options)
+    assert not caught.value.verification.passed
+    assert caught.value.verification.proof.holds
+    assert not Path("x.safetensors").exists()
 
 
 def test_the_target_that_no_growth_reaches_is_refused(net2net: Net2Net, ckpt: Path) -> None:

@@ -195,7 +195,7 @@ def _share(s: Sketch) -> None:
     owners = [
         (n, e)
         for n, e in s.layers.items()
-        if str(e["type"]).startswith(("Conv", "Linear", "BatchNorm", "PReLU", "LayerNorm"))
+        if str(e["type"]).startswith(("Conv", "Linear", "BatchNorm", "PReLU", "Layer"))
         and not e.keys() & {"share", "affine", "track_running_stats", "elementwise_affine"}
     ]
     if not owners:

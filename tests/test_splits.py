@@ -1,0 +1,203 @@
+"""How copies share a weight: whatever the split and the dtype, they sum to the weight exactly.
+
+Sums are taken as fractions, so that no rounding of the test's own hides one of the program's.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isfinite, isinf, isnan
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from net2net_cli.axismap import AxisMap, Mapper
+from net2net_cli.axes import Number, Width, product
+from net2net_cli.expansion import SPLITS, expand
+from net2net_cli.splits import share
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+COPIES = range(2, 10)
+
+
+def copies(count: int, weights: int = 1) -> AxisMap:
+    """A reader's axis on which each of some weights has so many copies, not side by side."""
+    index = tuple(n for _ in range(count) for n in range(weights))
+    size = len(index)
+    return AxisMap(weights, index, (0,) * size, index, (False,) * size)
+
+
+def rounded(value: float, dtype: torch.dtype) -> float:
+    return float(torch.tensor(value, dtype=torch.float64).to(dtype))
+
+
+def split_of(weight: float, count: int, split: str, dtype: torch.dtype, seed: int = 0) -> list[float]:
+    """One weight's shares as they are stored, rounded to the dtype."""
+    value = torch.full((count,), weight, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    shared = share(value, 0, copies(count), split, generator, dtype)
+    return [float(part) for part in shared.to(dtype).double()]
+
+
+def exact_sum(parts: list[float]) -> Fraction:
+    return sum((Fraction(part) for part in parts), Fraction(0))
+
+
+def interesting(dtype: torch.dtype) -> list[float]:
+    """Zeros, powers of two, neighbours of them, ends of the range, normal and subnormal."""
+    info = torch.finfo(dtype)
+    finest = info.smallest_normal * info.eps
+    near = [1.0, 1 + info.eps, 1 - info.eps / 2, 1 / 3, 3.0, 0.1]
+    ends = [info.max, info.max / 2, info.smallest_normal, info.smallest_normal * 3]
+    tiny = [finest, 2 * finest, 3 * finest, 5 * finest, info.smallest_normal - finest]
+    found = [rounded(value, dtype) for value in [0.0, *near, *ends, *tiny]]
+    return [sign * value for value in found for sign in (1, -1)]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_copies_sum_to_the_weight_exactly(split: str, dtype: torch.dtype) -> None:
+    for count in COPIES:
+        for seed, weight in enumerate(interesting(dtype)):
+            parts = split_of(weight, count, split, dtype, seed)
+            assert all(isfinite(part) for part in parts), (count, weight, parts)
+            assert exact_sum(parts) == Fraction(weight), (count, weight, parts)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(SPLITS),
+    st.sampled_from(list(DTYPES.values())),
+    st.sampled_from(COPIES),
+    st.integers(0, 99),
+)
+@example(5e-324, "dyadic", torch.float64, 9, 0)
+@example(65504.0, "signed", torch.float16, 9, 1)
+def test_copies_of_any_weight_sum_to_it_exactly(
+    weight: float, split: str, dtype: torch.dtype, count: int, seed: int
+) -> None:
+    weight = rounded(weight, dtype)
+    parts = split_of(weight, count, split, dtype, seed)
+    if isfinite(weight):
+        assert exact_sum(parts) == Fraction(weight)
+    else:
+        assert sum(parts) == weight
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_what_is_not_finite_goes_to_one_copy(split: str, dtype: torch.dtype) -> None:
+    for count in COPIES:
+        for weight in (float("inf"), float("-inf"), float("nan")):
+            parts = split_of(weight, count, split, dtype)
+            odd = [part for part in parts if not isfinite(part)]
+            assert len(odd) == 1
+            assert isnan(odd[0]) if isnan(weight) else isinf(odd[0]) and odd[0] == weight
+            assert sum(part == 0 for part in parts) == count - 1
+
+
+@pytest.mark.parametrize("count", COPIES)
+def test_even_shares_are_alike_but_for_rounding(count: int) -> None:
+    for dtype in DTYPES.values():
+        weight = rounded(0.7, dtype)
+        parts = split_of(weight, count, "even", dtype)
+        grid = weight * torch.finfo(dtype).eps * count
+        assert max(parts) - min(parts) <= grid
+
+
+@pytest.mark.parametrize("count", COPIES)
+def test_dyadic_shares_are_powers_of_two(count: int) -> None:
+    halves = [2.0**-k for k in range(1, count)]
+    for dtype in DTYPES.values():
+        weight = rounded(0.7, dtype)
+        assert split_of(weight, count, "dyadic", dtype) == [
+            weight * power for power in (*halves, halves[-1])
+        ]
+
+
+def test_random_shares_take_nothing_from_one_another() -> None:
+    for count in COPIES:
+        for dtype in DTYPES.values():
+            weight = rounded(0.7, dtype)
+            grid = weight * torch.finfo(dtype).eps * count
+            for seed in range(20):
+                parts = split_of(weight, count, "random", dtype, seed)
+                assert min(parts) >= -grid
+                assert max(parts) <= weight + grid
+
+
+def test_signed_shares_take_either_sign_and_stay_of_the_weights_size() -> None:
+    drawn = [split_of(0.7, 3, "signed", torch.float64, seed) for seed in range(200)]
+    assert any(min(parts) < 0 for parts in drawn)
+    assert all(abs(part) < 10 * 0.7 for parts in drawn for part in parts)
+
+
+def test_whole_gives_each_entry_to_one_copy_and_leaves_none_out() -> None:
+    axis = copies(3, weights=50)
+    weights = torch.linspace(1, 2, 50, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    value = weights[torch.tensor(axis.index)].repeat(4, 1)
+    parts = share(value, 1, axis, "whole", generator, torch.float64).unflatten(1, (3, 50))
+    assert torch.equal((parts != 0).sum(1), torch.ones(4, 50, dtype=torch.long))
+    assert torch.equal(parts.sum(1), weights.repeat(4, 1))
+    assert all(float((parts[:, c] != 0).double().mean()) > 0.1 for c in range(3))
+
+
+@pytest.mark.parametrize("split", ["random", "signed", "whole"])
+def test_every_entry_of_a_reader_draws_its_own_shares(split: str) -> None:
+    value = torch.ones(64, 2, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    parts = share(value, 1, copies(2), split, generator, torch.float64)
+    assert len(parts[:, 0].unique()) > (1 if split == "whole" else 50)
+
+
+@pytest.mark.parametrize("split", ["random", "signed", "whole"])
+def test_shares_follow_from_the_generators_seed(split: str) -> None:
+    first, again, other = (split_of(0.7, 4, split, torch.float32, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert other != first
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 4), st.integers(0, 7), st.sampled_from(SPLITS), st.sampled_from([0, 1, 2]),
+    st.sampled_from(list(DTYPES.values())), st.sampled_from(["duplicate", "fresh", "even"]),
+)  # fmt: skip
+def test_uneven_groups_along_any_axis_sum_exactly(
+    before: int, more: int, split: str, dim: int, dtype: torch.dtype, kind: str
+) -> None:
+    """Groups of several sizes on one axis, of a width inside a product; new features get none."""
+    width = Width("w")
+    after = before * (1 + more % 3) if kind == "even" else before + more
+    mapper = Mapper({width: expand(kind, before, after, "k")}, {width: before})  # type: ignore[arg-type]
+    axis = mapper.axis(product(Number(2), width), "read")
+    shape = [3, 3, 3]
+    shape[dim] = axis.before
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(before)).to(dtype).double()
+    value = weight.index_select(dim, torch.tensor(axis.index))
+    shared = share(value, dim, axis, split, torch.Generator().manual_seed(1), dtype)
+    assert torch.equal(summed(shared.to(dtype).double(), dim, axis, weight), weight)
+
+
+def summed(parts: Tensor, dim: int, axis: AxisMap, like: Tensor) -> Tensor:
+    """What the copies add up to (float64 adds a few numbers of half the precision exactly)."""
+    copied = [j for j in range(axis.after) if axis.code[j] == 0]
+    at = torch.tensor([axis.index[j] for j in copied])
+    found = torch.zeros_like(like)
+    return found.index_add(dim, at, parts.index_select(dim, torch.tensor(copied)))
+
+
+def test_a_weight_without_copies_is_left_alone() -> None:
+    axis = copies(1, weights=4)
+    value = torch.tensor([1.0, float("nan"), 5e-324, -0.0], dtype=torch.float64)
+    found = share(value, 0, axis, "even", torch.Generator(), torch.float16)
+    assert torch.equal(found.view(torch.int64), value.view(torch.int64))
