@@ -76,6 +76,7 @@ class _Walk:
         self.duties: dict[str, Duty] = {}
         self.taps: dict[str, tuple[int, ...]] = {}
         self.zeroed: set[str] = set()
+        self.asked: dict[str, str] = {}
         inputs = zip(target.spec.inputs, source.spec.inputs, strict=True)
         self.given = {new.name: old.name for new, old in inputs}
         self.anchors = self._anchors()
@@ -96,16 +97,17 @@ class _Walk:
         else:
             present = self.duties.get(name)
         if present is None or isinstance(present, Free):
-            self.duties[name] = duty
+            self.duties[name], self.asked[name] = duty, by
         elif not isinstance(duty, Free) and duty != present:
             raise self._conflict(name, present, duty, by)
 
     def _conflict(self, name: str, present: Duty, duty: Duty, by: str) -> UnreachableError:
         if isinstance(present, Exact) and isinstance(duty, Exact):
             return self._rewired(name, duty, by)
+        reader = by if isinstance(duty, Zero) else self.asked[name]
         return UnreachableError(
-            f"`{name}` would have to be zero for `{by}`, but the teacher's function needs it",
-            where=self._place(name) or self._place(by),
+            f"`{name}` would have to be zero for `{reader}`, but the teacher's function needs it",
+            where=self._place(reader),
         )
 
     def _rewired(self, name: str, duty: Exact, by: str) -> UnreachableError:

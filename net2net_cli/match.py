@@ -164,11 +164,11 @@ def _best_path(
 def _likeness(old: Layer, new: Layer) -> float:
     if old.type != new.type:
         return 0.0
-    if changed_arguments(old, new):
+    pairs = [(old.args.get(n), new.args.get(n)) for n in LAYER_TYPES[new.type].sizes]
+    shrinks = any(isinstance(a, int) and isinstance(b, int) and b < a for a, b in pairs)
+    if shrinks or changed_arguments(old, new):
         return _CHANGED
-    sizes = LAYER_TYPES[new.type].sizes
-    same = all(old.args.get(name) == new.args.get(name) for name in sizes)
-    return _SAME + (_SIZES if same else 0)
+    return _SAME + (_SIZES if all(a == b for a, b in pairs) else 0)
 
 
 _HARMLESS = frozenset({"inplace", "momentum", "p", "init", "normalized_shape", "num_parameters"})

@@ -23,6 +23,9 @@ from net2net_cli.spec import (
     without_keys,
 )
 
+METADATA = "net2net."
+"""Prefix of what a student's metadata says: spec, plan, teacher, seed, version, assumed."""
+
 SPEC_KEY = "net2net.spec"
 """Where a checkpoint's metadata holds its spec."""
 

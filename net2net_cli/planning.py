@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
 
-from net2net_cli.axes import Product, Sum, Width, size_of, widths
+from net2net_cli.axes import Axis, Number, Product, Sum, Width, widths
 from net2net_cli.diff import Comparison
 from net2net_cli.errors import UnreachableError, UsageError
 from net2net_cli.expansion import KINDS, SPLITS
@@ -226,20 +228,29 @@ def _check_joint(comparison: Comparison, chosen: Mapping[Width, str]) -> None:
     for demand in target.demands:
         if not demand.joint or not isinstance(demand.axis, Sum | Product):
             continue
-        terms = demand.axis.terms if isinstance(demand.axis, Sum) else (demand.axis,)
-        ratios = {
-            (size_of(t, dict(target.sizes)) / max(size_of(t, dict(comparison.sizes)), 1))
-            for t in terms
-        }
-        grown = [w for w in widths(demand.axis) if w in chosen]
-        if not grown:
-            continue
-        if len(ratios) > 1 or any(chosen[w] != "even" for w in grown):
+        grown = [chosen[w] for w in widths(demand.axis) if w in chosen]
+        if grown and (set(grown) != {"even"} or _times(demand.axis, comparison) is None):
             raise UnreachableError(
                 f"the parts laid end to end before `{demand.layer}` must all grow by the same"
                 f" whole factor: {demand.reason}",
                 where=_where(target, demand.layer),
             )
+
+
+def _times(axis: Axis, comparison: Comparison) -> Fraction | None:
+    """How often each feature of an axis is copied; None where not all are equally often."""
+    match axis:
+        case Number():
+            return Fraction(1)
+        case Width():
+            before = comparison.sizes[axis]
+            return Fraction(comparison.target.sizes[axis], before) if before else None
+        case Product(factors):
+            known = [n for f in factors if (n := _times(f, comparison)) is not None]
+            return prod(known, start=Fraction(1)) if len(known) == len(factors) else None
+        case Sum(terms):
+            each = {_times(t, comparison) for t in terms}
+            return each.pop() if len(each) == 1 else None
 
 
 def _rescales(comparison: Comparison, widens: list[Widen]) -> list[Rescale]:

@@ -201,12 +201,11 @@ def require(verification: Verification) -> None:
 def failure(judged: Judged) -> DifferenceError:
     """The error that a failed probe is."""
     c = judged.comparison
+    what, hint = (
+        f"a relative error of {c.relative_error:.1e}, where {judged.tolerance:.0e} is allowed",
+        "--tolerance sets another bound",
+    )
     if not c.nan_equal:
         what = "NaN or infinite values stand in different places"
-    else:
-        allowed = f"{judged.tolerance:.0e} is allowed"
-        what = f"a relative error of {c.relative_error:.1e}, where {allowed}"
-    return DifferenceError(
-        f"teacher and student differ in {c.mode} mode: {what}",
-        hint="--tolerance sets another bound",
-    )
+        hint = "zero weights make NaN of infinite values; --expansion duplicate has none of them"
+    return DifferenceError(f"teacher and student differ in {c.mode} mode: {what}", hint=hint)

@@ -10,6 +10,7 @@ from net2net_cli.cli.files import check_report, write_report
 from net2net_cli.cli.options import Checking, Common, Growth, Probing, Target, Writing
 from net2net_cli.cli.parts import checkpoint_part, remarks, student_part, told, warnings
 from net2net_cli.cli.paths import STREAM, check_streams, output_of
+from net2net_cli.cli.signals import end_if_asked
 from net2net_cli.errors import OutputError, UsageError
 from net2net_cli.report import Outcome, from_error
 
@@ -108,13 +109,23 @@ def carry_out(
     if not writing.dry_run:
         _check_size(plan, writing.max_shard_size)
         with progress(common.screen()) as step:
-            options = run_options(writing, checking, calibrate, step)
+            options = run_options(writing, checking, calibrate, _heeding_signals(step))
             try:
                 outcome = _grown(outcome, model, api.apply_plan(plan, model, output, options))
             except api.NotPreservedError as error:
                 outcome = _failed(outcome, error)
     write_report(outcome, writing.report, overwrite=writing.overwrite)
     return outcome
+
+
+def _heeding_signals(step: Step) -> Step:
+    """Progress that ends the run where a signal to end was lost."""
+
+    def heeding(name: str, done: int, total: int) -> None:
+        end_if_asked()
+        step(name, done, total)
+
+    return heeding
 
 
 def _grown(outcome: Outcome, model: Model, grown: Grown) -> Outcome:

@@ -14,6 +14,15 @@ _ENDING = [
 ]
 
 
+_received: list[int] = []
+
+
+def end_if_asked() -> None:
+    """Raise again what a signal raised where it was lost: in a destructor, or a callback from C."""
+    if _received:
+        sys.exit(128 + _received[-1])
+
+
 @contextmanager
 def ending_cleanly() -> Iterator[None]:
     """While the block runs, the first signal to end raises SystemExit(128 + its number).
@@ -30,8 +39,10 @@ def ending_cleanly() -> Iterator[None]:
     def stop(number: int, _frame: FrameType | None) -> None:
         for other in ours:
             signal.signal(other, signal.SIG_IGN)
+        _received.append(number)
         sys.exit(128 + number)
 
+    _received.clear()
     for number in ours:
         signal.signal(number, stop)
     try:
