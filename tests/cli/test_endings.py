@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from net2net_cli import api
+from net2net_cli.cli.signals import end_if_asked, ending_cleanly
 from tests.support.command import Net2Net, command, environment, process
 
 
@@ -39,7 +41,7 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # ignored under nohup
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while not any(".net2net-" in p.name for p in large.parent.iterdir()):
@@ -129,3 +131,15 @@ def test_quiet_keeps_results_and_errors(net2net: Net2Net, ckpt: Path) -> None:
 
 def test_python_m_is_the_same_command(folder: Path) -> None:
     assert process("--version").stdout.startswith(b"net2net ")
+
+
+def test_a_signal_that_was_lost_ends_the_run_at_its_next_step() -> None:
+    with ending_cleanly():
+        with contextlib.suppress(SystemExit):  # as a destructor or a callback from C would
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        with pytest.raises(SystemExit) as ended:
+            end_if_asked()
+    assert ended.value.code == 143
+    with ending_cleanly():
+        end_if_asked()
