@@ -111,7 +111,9 @@ class Layout:
 
     def members(self, width: Width) -> tuple[str, ...]:
         """The layers with a tensor that has this width, in the network's order."""
-        names = {t.layer for t in self.tensors.values() if width in tensor_widths(t)}
+        having = {name: t for name, t in self.tensors.items() if width in tensor_widths(t)}
+        names = {t.layer for t in having.values()}
+        names |= {la for alias, la in self.sharers().items() if self.aliases[alias] in having}
         return tuple(layer.name for layer in self.spec.layers if layer.name in names)
 
     def limits(self, width: Width) -> tuple[Demand, ...]:

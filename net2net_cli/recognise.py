@@ -14,6 +14,7 @@ from math import inf, isqrt
 
 from net2net_cli.io import TensorInfo
 from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.network import Layer
 from net2net_cli.plan import Insert, Operation, Widen
 from net2net_cli.spec import Document, Spec, parse_document
 from net2net_cli.spec.dump import dump
@@ -48,12 +49,14 @@ def recognise(tensors: Mapping[str, TensorInfo]) -> Document | None:
         return None
     first = chain[0].shape
     image = [first[1], *[max(8, k) for k in first[2:]]] if len(first) > 2 else [first[1]]
-    layers: dict[str, str] = {}
-    for before, weight in zip([None, *chain[:-1]], chain, strict=True):
-        if before is not None:
-            layers[f"{MARK}{len(layers)}"] = "{type: ReLU}"
-            if len(before.shape) > len(weight.shape):
-                layers.update(_flattened(before, weight, len(layers)))
+    layers = {chain[0].name: _layer(chain[0])}
+    for before, weight in pairwise(chain):
+        between = ["{type: ReLU}"]
+        if len(before.shape) > len(weight.shape):
+            between += _flattened(before, weight)
+        layers.update(
+            zip(_names_between(before, weight, len(between), len(layers)), between, strict=True)
+        )
         layers[weight.name] = _layer(weight)
     lines = [f"  {_quoted(name)}: {text}" for name, text in layers.items()]
     text = "\n".join(["net2net: 1", f"input: {image}", "layers:", *lines]) + "\n"
@@ -62,7 +65,13 @@ def recognise(tensors: Mapping[str, TensorInfo]) -> Document | None:
 
 def assumed_layers(spec: Spec) -> tuple[str, ...]:
     """The layers of a recognised chain that its tensors do not show, in order."""
-    return tuple(layer.name for layer in spec.layers if layer.name.startswith(MARK))
+    return tuple(layer.name for layer in spec.layers if _is_assumed(layer))
+
+
+def _is_assumed(layer: Layer) -> bool:
+    if LAYER_TYPES[layer.type].tensors:
+        return False
+    return layer.name.startswith(MARK) or _split_number(layer.name)[1] >= 0
 
 
 def cautions(assumed: Iterable[str], operations: Iterable[Operation]) -> tuple[str, ...]:
@@ -144,16 +153,27 @@ def _layer(weight: _Weight) -> str:
     return f"{{type: Conv{rank}d, out_channels: {out}, kernel_size: {kernel}, padding: same{bias}}}"
 
 
-def _flattened(before: _Weight, weight: _Weight, at: int) -> dict[str, str]:
+def _names_between(before: _Weight, after: _Weight, count: int, at: int) -> list[str]:
+    """Names for what stands between two layers: the numbers that a sequence leaves out there."""
+    (prefix, first), (other, last) = (_split_number(w.name) for w in (before, after))
+    if prefix == other and 0 <= first < last - count:
+        return [f"{prefix}{first + 1 + i}" for i in range(count)]
+    return [f"{MARK}{at + i}" for i in range(count)]
+
+
+def _split_number(name: str) -> tuple[str, int]:
+    """A name as all before its last part, and that as a number (-1 where it is none)."""
+    prefix, dot, last = name.rpartition(".")
+    return prefix + dot, int(last) if last.isdigit() else -1
+
+
+def _flattened(before: _Weight, weight: _Weight) -> list[str]:
     """A pooling to as many positions as the first Linear reads for each channel, then Flatten."""
     rank, positions = len(before.shape) - 2, weight.shape[1] // before.shape[0]
     side = isqrt(positions)
     sizes = [side, side] if rank == 2 and side * side == positions else [positions]
     sizes += [1] * (rank - len(sizes))
-    return {
-        f"{MARK}{at}": f"{{type: AdaptiveAvgPool{rank}d, output_size: {sizes}}}",
-        f"{MARK}{at + 1}": "{type: Flatten}",
-    }
+    return [f"{{type: AdaptiveAvgPool{rank}d, output_size: {sizes}}}", "{type: Flatten}"]
 
 
 def _quoted(name: str) -> str:

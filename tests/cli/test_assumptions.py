@@ -154,3 +154,17 @@ def test_what_depends_on_a_guess_is_warned_of(net2net: Net2Net, ckpt: Path) -> N
     for safe in ("fresh", "duplicate"):
         said = kinds(net2net, *zero, safe, "-o", f"{safe}.safetensors")
         assert "warning" not in said.values()
+
+
+def test_a_bare_sequential_stays_one(net2net: Net2Net, folder: Path) -> None:
+    """The numbers that its activations have are free for what is assumed there."""
+    torch.manual_seed(0)
+    teacher = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4)).double()
+    torch.save(teacher.state_dict(), folder / "bare.pt")
+    net2net("deepen", "bare", "--after", "0", "-o", "deeper.pt")
+    student = nn.Sequential(
+        nn.Linear(8, 16), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 4)
+    ).double()
+    student.load_state_dict(torch.load(folder / "deeper.pt"))
+    x = torch.randn(9, 8, dtype=torch.float64)
+    assert torch.equal(student(x), teacher(x))
