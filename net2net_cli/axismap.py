@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 from net2net_cli.axes import Axis, Number, Product, Sum, Width, size_of
 from net2net_cli.expansion import NEW, Expansion
@@ -52,16 +53,21 @@ class AxisMap:
         """The new size."""
         return len(self.index)
 
-    @property
+    @cached_property
     def trivial(self) -> bool:
         """Whether nothing changes along this axis."""
-        return self.before == self.after
+        return self.index == tuple(range(self.before))
 
-    @property
+    @cached_property
     def shares(self) -> bool:
         """Whether any old weight is shared among copies."""
         copies = [g for g, c in zip(self.group, self.code, strict=True) if c == Code.COPY]
         return len(set(copies)) != len(copies)
+
+    def part(self, start: int, stop: int) -> AxisMap:
+        """The map of the new positions from ``start`` to ``stop``, of an axis without means."""
+        at = slice(start, stop)
+        return AxisMap(self.before, self.index[at], self.code[at], self.group[at], self.repeats[at])
 
 
 @dataclass(frozen=True)

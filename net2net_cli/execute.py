@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -37,14 +38,15 @@ class Executor:
         """The tensor of a recipe: contiguous, of its shape and dtype, on the CPU."""
         dtype = getattr(torch, recipe.dtype)
         if isinstance(recipe.base, Fresh):
-            return _drawn(recipe, "fresh").to(dtype)
+            return _in_parts(recipe, dtype, lambda part: _drawn(part, "fresh"))
         base = self._base(recipe)
         if all(axis.trivial and not axis.shares for axis in recipe.axes) and recipe.scale == 1:
             return base.to(dtype).contiguous()
         if not dtype.is_floating_point:
             return _gathered(base, recipe).contiguous()
-        grown = _grow(base.to(self.device, torch.float64), recipe, dtype)
-        return grown.to("cpu", dtype).contiguous()
+        base = base.to(self.device)
+        loud = float(base.double().square().mean().sqrt()) if recipe.noise else 0.0
+        return _in_parts(recipe, dtype, lambda part: _grow(base, part, dtype, loud))
 
     def _base(self, recipe: Recipe) -> Tensor:
         match recipe.base:
@@ -122,12 +124,12 @@ def closed_form_moments(parts: tuple[NormalPart, ...], read: Read) -> tuple[Tens
     return torch.cat(means), torch.cat(variances)
 
 
-def _grow(base: Tensor, recipe: Recipe, dtype: torch.dtype) -> Tensor:
-    value = _gathered(base, recipe)
+def _grow(base: Tensor, recipe: Recipe, dtype: torch.dtype, loud: float) -> Tensor:
+    value = _gathered(base, recipe).double()
     if recipe.scale != 1:
         value = value * recipe.scale
     if recipe.noise:
-        value = _noisy(value, recipe)
+        value = _noisy(value, recipe, loud)
     for dim, axis in enumerate(recipe.axes):
         if axis.shares:
             generator = _generator(recipe, f"split/{dim}")
@@ -135,6 +137,27 @@ def _grow(base: Tensor, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     for dim, axis in enumerate(recipe.axes):
         value = _with_means(value, dim, axis)
     return _filled(value, recipe)
+
+
+TILE = 2**22
+"""Entries of a tensor that are made at once, so that float64 takes no more than some 32 MB each."""
+
+
+def _in_parts(recipe: Recipe, dtype: torch.dtype, make: Callable[[Recipe], Tensor]) -> Tensor:
+    """A tensor made rows by rows, where its rows do not depend on each other."""
+    made = torch.empty(recipe.shape, dtype=dtype)
+    rows = recipe.shape[0] if recipe.shape else 1
+    step = max(1, TILE // max(1, prod(recipe.shape[1:])))
+    bound = bool(recipe.axes) and (recipe.axes[0].shares or bool(recipe.axes[0].means))
+    if rows <= step or bound:
+        return made.copy_(make(recipe))
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        axes = (recipe.axes[0].part(start, stop), *recipe.axes[1:]) if recipe.axes else ()
+        shape = (stop - start, *recipe.shape[1:])
+        part = replace(recipe, shape=shape, axes=axes, key=f"{recipe.key}/{start}")
+        made[start:stop].copy_(make(part))
+    return made
 
 
 def _gathered(base: Tensor, recipe: Recipe) -> Tensor:
@@ -191,12 +214,12 @@ def _filled(value: Tensor, recipe: Recipe) -> Tensor:
     return value
 
 
-def _noisy(value: Tensor, recipe: Recipe) -> Tensor:
-    """Add noise to every copy after the first (Net2Net, section 2.2), in units of the tensor's
-    root mean square."""
+def _noisy(value: Tensor, recipe: Recipe, loud: float) -> Tensor:
+    """Add noise to every copy after the first (Net2Net, section 2.2), in units of ``loud``, the
+    old tensor's root mean square."""
     generator = _generator(recipe, "noise")
     noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
-    noise = noise * (recipe.noise * value.square().mean().sqrt())
+    noise = noise * (recipe.noise * loud)
     marked = torch.zeros(value.shape, dtype=torch.bool, device=value.device)
     for dim, axis in enumerate(recipe.axes):
         at = torch.tensor([j for j, again in enumerate(axis.repeats) if again], dtype=torch.long)
