@@ -102,12 +102,13 @@ class Unifier:
     """The widths of one network while its layers are laid out.
 
     ``sizes`` holds every width's size, ``bound`` what a width turned out to be, ``fixed`` the
-    axes that could not be aligned, with the reason.
+    axes that could not be aligned, with the reason; ``ages`` counts widths as they are made.
     """
 
     sizes: dict[Width, int] = field(default_factory=dict)
     bound: dict[Width, Axis] = field(default_factory=dict)
     fixed: list[tuple[Axis, str]] = field(default_factory=list)
+    ages: dict[Width, int] = field(default_factory=dict)
 
     def width(self, name: str, size: int) -> Width:
         """A new width; a number is appended where the name is taken."""
@@ -116,6 +117,7 @@ class Unifier:
             count += 1
             unique = Width(f"{name}#{count}")
         self.sizes[unique] = size
+        self.ages[unique] = len(self.ages)
         return unique
 
     def size(self, axis: Axis) -> int:
@@ -139,7 +141,10 @@ class Unifier:
         a, b = self.resolve(a), self.resolve(b)
         if a == b:
             return
-        if isinstance(b, Width) and not isinstance(a, Number):
+        if isinstance(a, Width) and isinstance(b, Width):  # the older name stays: chains stay short
+            older, newer = sorted((a, b), key=self.ages.__getitem__)
+            self._bind(newer, older, where)
+        elif isinstance(b, Width) and not isinstance(a, Number):
             self._bind(b, a, where)
         elif isinstance(a, Width) and not isinstance(b, Number):
             self._bind(a, b, where)

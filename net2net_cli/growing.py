@@ -274,10 +274,17 @@ def _same_size(layer: Layer, channels: int) -> dict[str, object]:
     kept = channels if depthwise else groups if channels % groups == 0 else 1
     reach = [int(str(d)) * (int(str(k)) - 1) for k, d in zip(kernel, dilation, strict=True)]
     found: dict[str, object] = {"out_channels": channels, "groups": kept, "stride": 1}
-    if LAYER_TYPES[layer.type].spatial == "transposed":
-        return {**found, "padding": [r // 2 for r in reach], "output_padding": 0}
     odd = all(r % 2 == 0 for r in reach)
-    return {**found, "padding": [r // 2 for r in reach] if odd else "same"}
+    if LAYER_TYPES[layer.type].spatial != "transposed":
+        return {**found, "padding": [r // 2 for r in reach] if odd else "same"}
+    if not odd:
+        raise UnreachableError(
+            f"a copy of `{layer.name}` ({layer.type}) cannot be inserted here: its even kernel"
+            " makes every image into one of another size",
+            where=layer.place,
+            hint="write a layer with an odd kernel into a spec with `extends: source`",
+        )
+    return {**found, "padding": [r // 2 for r in reach], "output_padding": 0}
 
 
 def _plain(value: Value) -> Value:

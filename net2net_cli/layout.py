@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from net2net_cli.axes import Axis, Width, size_of, widths
@@ -111,14 +112,33 @@ class Layout:
 
     def members(self, width: Width) -> tuple[str, ...]:
         """The layers with a tensor that has this width, in the network's order."""
-        having = {name: t for name, t in self.tensors.items() if width in tensor_widths(t)}
-        names = {t.layer for t in having.values()}
-        names |= {la for alias, la in self.sharers().items() if self.aliases[alias] in having}
-        return tuple(layer.name for layer in self.spec.layers if layer.name in names)
+        return tuple(sorted(self._having.get(width, ()), key=self._order.__getitem__))
 
     def limits(self, width: Width) -> tuple[Demand, ...]:
         """The demands that touch a width."""
-        return tuple(d for d in self.demands if width in set(widths(d.axis)))
+        return tuple(self._demanded.get(width, ()))
+
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        return {layer.name: i for i, layer in enumerate(self.spec.layers)}
+
+    @cached_property
+    def _having(self) -> Mapping[Width, set[str]]:
+        found: dict[Width, set[str]] = {}
+        owners = [(name, t.layer) for name, t in self.tensors.items()]
+        sharers = [(self.aliases[alias], layer) for alias, layer in self.sharers().items()]
+        for name, layer in (*owners, *sharers):
+            for width in tensor_widths(self.tensors[name]):
+                found.setdefault(width, set()).add(layer)
+        return found
+
+    @cached_property
+    def _demanded(self) -> Mapping[Width, list[Demand]]:
+        found: dict[Width, list[Demand]] = {}
+        for demand in self.demands:
+            for width in set(widths(demand.axis)):
+                found.setdefault(width, []).append(demand)
+        return found
 
     def bears(self, width: Width) -> frozenset[str]:
         """The expansions that everything along a width bears."""

@@ -156,10 +156,11 @@ def _old_members(comparison: Comparison, width: Width) -> tuple[str, ...]:
     value has the width (new features laid beside old ones), the new members."""
     of, target = comparison.duties.of, comparison.target
     members = target.members(width)
-    exact = [name for name, duty in of.items() if isinstance(duty, Exact)]
-    old = tuple(m for m in members if m in exact)
-    holders = [n for n in exact if any(width in widths(a) for a in target.values[n].axes)]
-    return old or (members or tuple(holders) if holders else ())
+    if old := tuple(m for m in members if isinstance(of.get(m), Exact)):
+        return old
+    exact = (name for name, duty in of.items() if isinstance(duty, Exact))
+    holders = tuple(n for n in exact if any(width in widths(a) for a in target.values[n].axes))
+    return holders and (members or holders)
 
 
 def _choose(target: Layout, growth: _Growth, choices: Choices, members: tuple[str, ...]) -> str:

@@ -157,8 +157,17 @@ def test_groups_of_numbers_that_do_not_divide_each_other_are_fixed() -> None:
 
 def test_a_cut_across_groups_is_fixed() -> None:
     u = unifier(a=2, b=3, c=5)
-    u.unify(total(product(Number(2), A), Number(6)), total(B, product(Number(2), C), Number(0)), "x")
-    assert fixed_widths(u) >= {A}
+    u.unify(total(product(Number(2), A), Number(9)), total(B, product(Number(2), C)), "add")
+    assert fixed_widths(u) == {A, B, C}
+    assert "parts laid end to end do not line up in add" in u.fixed[0][1]
+
+
+def test_a_width_of_one_feature_may_stand_anywhere_and_is_fixed() -> None:
+    """It ends: one feature divides every other factor, again and again."""
+    u = unifier(a=1, b=2, c=1)
+    u.unify(product(A, B, A), product(B, C), "flatten")
+    assert u.resolve(A) in fixed_widths(u)
+    assert "one feature" in u.fixed[0][1]
 
 
 # Any demands on any axes

@@ -165,7 +165,10 @@ def means(side: tuple[Factor, ...], grown: Mapping[Width, Expansion]) -> bool:
 
 
 def side_matrix(
-    side: tuple[Factor, ...], role: str, matrices: Mapping[Width, Matrix], sizes: Mapping[Width, int]
+    side: tuple[Factor, ...],
+    role: str,
+    matrices: Mapping[Width, Matrix],
+    sizes: Mapping[Width, int],
 ) -> Matrix:
     """The matrix of one tensor axis that holds E for factors in a role, identities for others."""
     found = np.eye(1)
@@ -176,9 +179,7 @@ def side_matrix(
 
 
 @settings(deadline=None, max_examples=200)
-@given(
-    tensors(), expansions(), st.sampled_from(SPLITS), st.booleans(), st.integers(0, 9)
-)
+@given(tensors(), expansions(), st.sampled_from(SPLITS), st.booleans(), st.integers(0, 9))
 def test_a_grown_tensor_reads_grown_features_and_writes_grown_ones(
     tensor: Axes, grown: Mapping[Width, Expansion], split: str, settled: bool, seed: int
 ) -> None:

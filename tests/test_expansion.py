@@ -30,7 +30,9 @@ SIZES = st.integers(1, 9)
 @st.composite
 def expansions(draw: st.DrawFn) -> Expansion:
     kind, before = draw(st.sampled_from(KINDS)), draw(SIZES)
-    after = before * draw(st.integers(1, 4)) if kind == "even" else before + draw(st.integers(0, 12))
+    after = (
+        before * draw(st.integers(1, 4)) if kind == "even" else before + draw(st.integers(0, 12))
+    )
     return expand(kind, before, after, draw(st.text(max_size=3)))
 
 

@@ -103,9 +103,7 @@ def written(expression: Expression) -> str:
             return f"({(' + ' if plus else ' ').join(written(part) for part in parts)})"
 
 
-@given(
-    st.lists(EXPRESSIONS, max_size=3), st.lists(EXPRESSIONS, max_size=3), st.sampled_from("<>")
-)
+@given(st.lists(EXPRESSIONS, max_size=3), st.lists(EXPRESSIONS, max_size=3), st.sampled_from("<>"))
 def test_a_line_means_what_it_was_written_from(
     left: list[Expression], right: list[Expression], points: str
 ) -> None:
@@ -128,9 +126,7 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         assert parse(again).names("write") == line.names("write")
 
 
-LINES = [
-    (kind, line) for kind in LAYER_TYPES.values() for line in kind.tensors if line.axes != "*"
-]
+LINES = [(kind, line) for kind in LAYER_TYPES.values() for line in kind.tensors if line.axes != "*"]
 
 
 @pytest.mark.parametrize(("kind", "line"), LINES, ids=lambda x: x.name or "itself")

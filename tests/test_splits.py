@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from net2net_cli.axismap import AxisMap, Mapper
 from net2net_cli.axes import Number, Width, product
+from net2net_cli.axismap import AxisMap, Mapper
 from net2net_cli.expansion import SPLITS, expand
 from net2net_cli.splits import share
 
@@ -39,7 +39,9 @@ def rounded(value: float, dtype: torch.dtype) -> float:
     return float(torch.tensor(value, dtype=torch.float64).to(dtype))
 
 
-def split_of(weight: float, count: int, split: str, dtype: torch.dtype, seed: int = 0) -> list[float]:
+def split_of(
+    weight: float, count: int, split: str, dtype: torch.dtype, seed: int = 0
+) -> list[float]:
     """One weight's shares as they are stored, rounded to the dtype."""
     value = torch.full((count,), weight, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)

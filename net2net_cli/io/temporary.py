@@ -28,16 +28,18 @@ def temporary(
     stale_temporaries(beside)
     path = beside.parent / f"{_prefix(beside)}{os.getpid()}-{os.urandom(4).hex()}.tmp"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with reported(kind, "write", path):
-        descriptor = os.open(path, flags, mode)
-    try:
+    descriptor = -1
+    try:  # the file may be there, and the name of its descriptor not yet, when a signal comes
+        with reported(kind, "write", path):
+            descriptor = os.open(path, flags, mode)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield path, descriptor
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def stale_temporaries(output: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from net2net_cli.errors import SpecError
+from net2net_cli.errors import Place, SpecError
 from net2net_cli.spec.document import Document, document
 from net2net_cli.spec.graph import to_spec
 from net2net_cli.spec.names import find, join, scopes_of
@@ -91,12 +91,7 @@ def _chain(work: _Work, table: Table, prefix: str, scopes: Scopes) -> Table:
             new_key, new = _key(work, prefix, key), _member(work, name, node)
         else:
             new_key, new = key, _referring(work, node, scopes, work.values)
-        if new_key in entries:
-            raise SpecError(
-                f"there would be two layers or groups named {join(prefix, new_key)}",
-                where=table.at(key),
-                hint="give one of them another name",
-            )
+        _refuse_twice(join(prefix, new_key), taken=new_key in entries, place=table.at(key))
         entries[new_key], places[new_key] = new, table.at(key)
     return Table(entries, places, table.place)
 
@@ -129,14 +124,24 @@ def _branches(work: _Work, node: Node, name: str) -> Node:
         return Items(tuple(listed), node.place)
     if not isinstance(node, Table):
         return node
-    entries = {
-        _key(work, name, key): _chain(work, branch, join(name, key), scopes)
-        if isinstance(branch, Table)
-        else branch
-        for key, branch in node.entries.items()
-    }
-    places = {_key(work, name, key): place for key, place in node.places.items()}
+    entries, places = {}, {}
+    for key, branch in node.entries.items():
+        new_key = _key(work, name, key)
+        _refuse_twice(join(name, new_key), taken=new_key in entries, place=node.at(key))
+        entries[new_key] = (
+            _chain(work, branch, join(name, key), scopes) if isinstance(branch, Table) else branch
+        )
+        places[new_key] = node.at(key)
     return Table(entries, places, node.place)
+
+
+def _refuse_twice(name: str, *, taken: bool, place: Place) -> None:
+    if taken:
+        raise SpecError(
+            f"there would be two layers or groups named {name}",
+            where=place,
+            hint="give one of them another name",
+        )
 
 
 def _sharing(work: _Work, node: Node, scopes: Scopes) -> Node:

@@ -244,6 +244,12 @@ def referring(doc: Document, data: st.DataObject) -> Document:
     return doc
 
 
+def test_a_branch_does_not_take_the_name_of_an_empty_one():
+    doc = network({"a": {"type": "Add", "branches": {"b1": {}, "b2": {"r": {"type": "ReLU"}}}}})
+    with pytest.raises(SpecError, match="two layers or groups named"):
+        renamed(doc, Renames("a", {"b2": "b1"}))
+
+
 @settings(max_examples=300, deadline=None)
 @given(NETWORKS, st.data())
 def test_a_renamed_network_is_the_same_network(layers: object, data: st.DataObject) -> None:

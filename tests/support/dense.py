@@ -1,7 +1,7 @@
 """Dense E and D, float64, written apart from the program: what its sparse maps are held against.
 
-    E of a product is the Kronecker product of its factors' E, of a sum the block diagonal, of a
-    number the identity; so is D. Fresh rows of E are drawn at random, as they may hold anything.
+E of a product is the Kronecker product of its factors' E, of a sum the block diagonal, of a
+number the identity; so is D. Fresh rows of E are drawn at random, as they may hold anything.
 """
 
 from __future__ import annotations

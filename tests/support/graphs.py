@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from net2net_cli.spec import Document, dump, parse_document
-from tests.support.draws import LARGEST, Draws, Entry, Shape, divisors, layer
+from tests.support.draws import LARGEST, Draws, Entry, Shape, layer
 from tests.support.memory import described
 
 
@@ -53,7 +53,7 @@ class Sketch:
 
 
 def _give_input(s: Sketch, name: str) -> None:
-    kind = s.d.pick(["image", "image", "image", "vector", "sequence", "ids"])
+    kind = s.d.pick(["image", "image", "image", "vector", "sequence", "ids", "volume"])
     if kind == "ids":
         shape: Shape = (s.d.number(1, 4),)
         s.inputs[name] = {"shape": list(shape), "dtype": "int64", "high": 7}
@@ -62,8 +62,9 @@ def _give_input(s: Sketch, name: str) -> None:
         entry: Entry = {"type": "Embedding", "num_embeddings": 7, "embedding_dim": width}
         s.add("embed", entry, (*shape, width), name)
         return
-    rank = {"vector": 0, "sequence": 1, "image": 2}[kind]
-    s.shapes[name] = (s.d.number(1, 4), *(s.d.number(3, 5) for _ in range(rank)))
+    rank = {"vector": 0, "sequence": 1, "image": 2, "volume": 3}[kind]
+    largest = 3 if rank == 3 else 5
+    s.shapes[name] = (s.d.number(1, 4), *(s.d.number(3, largest) for _ in range(rank)))
     s.inputs[name] = list(s.shapes[name])
 
 
@@ -210,8 +211,24 @@ def _share(s: Sketch) -> None:
     s.add("shared", {**own, "share": share}, s.shapes[name], s.d.pick(fits))
 
 
+def _tie(s: Sketch) -> None:
+    """A Linear with an Embedding's weight, as language models end."""
+    owners = [(n, e) for n, e in s.layers.items() if e["type"] == "Embedding"]
+    fits = [
+        (n, name)
+        for name, e in owners
+        for n, shape in s.shapes.items()
+        if shape and shape[-1] == e["embedding_dim"]
+    ]
+    if fits:
+        x, owner = s.d.pick(fits)
+        entry: Entry = {"type": "Linear", "out_features": 7, "bias": s.d.flag()}
+        entry["share"] = {"weight": f"{owner}.weight"}
+        s.add("tied", entry, (*s.shapes[x][:-1], 7), x)
+
+
 STEPS: tuple[Callable[[Sketch], None], ...] = (
-    *[_plain] * 9, _join, _join, _broadcast, _gate, _block, _block, _share,
+    *[_plain] * 9, _join, _join, _broadcast, _gate, _block, _block, _share, _tie,
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -23,7 +22,7 @@ from net2net_cli.laying import layout_of
 from net2net_cli.layout import LaidTensor
 from net2net_cli.plan import Insert
 from net2net_cli.recipe import Moments
-from net2net_cli.spec import Document, dump, parse_document, to_spec
+from net2net_cli.spec import Document, parse_document, to_spec
 from net2net_cli.spec.document import document
 from net2net_cli.spec.tree import Table, from_plain
 from net2net_cli.verify.inputs import draw_inputs
@@ -121,10 +120,9 @@ class Judge:
 
     def grow(self, target: Document, choices: Choices | None = None) -> Student:
         """The student for a target; plan and specs go through their texts, as when saved."""
-        plan = plan_of(self.model, target, choices or Choices())
-        assert (plan := from_json(to_json(plan), FILE)) == plan_of(
-            self.model, target, choices or Choices()
-        )
+        made = plan_of(self.model, target, choices or Choices())
+        plan = from_json(to_json(made), FILE)
+        assert plan == made
         source, wanted = (
             layout_of(to_spec(parse_document(text, FILE))) for text in (plan.source, plan.target)
         )
