@@ -6,104 +6,33 @@ Nothing but a refusal may come out beside an exact student, and a refusal quotes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
-import yaml
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
-from net2net_cli.api import Choices
-from net2net_cli.axes import Width
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
-from net2net_cli.expansion import SPLITS
 from net2net_cli.growing import deepenings, widened, with_sizes
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
-from net2net_cli.plan import Rescale
-from net2net_cli.spec import Document, Layer, dump, extend, insert_after, parse_document, to_spec
+from net2net_cli.spec import dump, insert_after, to_spec
+from tests.properties.claims import (
+    FROZEN,
+    PLACES,
+    STATISTICS,
+    check_exact,
+    drawn_choices,
+    drawn_sizes,
+    examples,
+    judge_of,
+    plain_data,
+    refused,
+)
 from tests.support.draws import INSERTIONS, Draws, Entry, Shape, branch, layer
-from tests.support.graphs import network
-from tests.support.memory import EXACT, FILE, Judge, Student, described, teacher_of
-
-MEASURED = 1e-8
-"""For BatchNorms that hold the statistics of the very batch that probes them."""
-
-FROZEN = (
-    "is the network's input", "is the network's output", "counts the network's input ids",
-    "aligns it with an axis that never grows", "do not line up", "reorders it against itself",
-    "takes its groups across parts", "aligns its one feature with several",
-    "normalises over it", "runs along it",
-    "moves features along it", "is broadcast over all channels", "both writes and reads it",
-)  # fmt: skip
-STATISTICS = ("takes mean and variance over", "must all grow by the same whole factor")
-PLACES = (
-    "cannot be inserted here", "in the source, but", "would have to be zero for",
-    "the target's connections do not fit", "shrinks from",
-)  # fmt: skip
-
-
-def examples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """So many cases, the same in every run."""
-    return settings(
-        max_examples=count,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        print_blob=False,
-    )
-
-
-def drawn_choices(d: Draws, *expansions: str) -> Choices:
-    return Choices(d.pick(expansions or ("auto",)), d.pick(SPLITS), d.number(0, 9))
-
-
-def more_of(d: Draws, size: int, *, whole: bool) -> int:
-    return size * d.number(2, 3) if whole else size + d.number(1, size + 2)
-
-
-def drawn_sizes(d: Draws, layout: Layout) -> Mapping[Width, int]:
-    """New sizes for some of the widths that can grow; in half of the cases whole multiples."""
-    free, whole = layout.free(), d.flag()
-    return {
-        w: more_of(d, layout.sizes[w], whole=whole) for w in free if d.pick([True, True, False])
-    }
-
-
-def check_exact(judge: Judge, target: Document, choices: Choices) -> Student:
-    """Grow, and hold the student against the teacher."""
-    note(f"{choices}\n{dump(target)}")
-    student = judge.grow(target, choices)
-    if rounds(student):
-        return student
-    errors = judge.errors(student)
-    assert errors["evaluation"] <= EXACT
-    if "closed form" not in student.moments:  # an estimate, held to its bound in tests/growth
-        assert errors.get("training", 0.0) <= (MEASURED if student.moments else EXACT)
-    return student
-
-
-def rounds(student: Student) -> bool:
-    """Whether rules that scale weights rounded them in less than float64; tests/growth holds
-    those to their bounds."""
-    dtypes = {value.dtype for value in student.state.values() if value.is_floating_point()}
-    scaled = student.moments or any(isinstance(o, Rescale) for o in student.plan.operations)
-    return bool(scaled) and dtypes != {torch.float64}
-
-
-def judge_of(d: Draws, most: int = 8, dtype: torch.dtype = torch.float64) -> Judge:
-    """A drawn network with drawn weights."""
-    drawn = network(d, most)
-    note(repr(drawn))
-    return Judge(teacher_of(drawn.document, d.number(0, 3), dtype))
-
-
-def refused(error: UnreachableError, *rules: str) -> None:
-    """A refusal quotes one of these rules."""
-    assert any(rule in error.message for rule in rules), error.message
+from tests.support.memory import Judge, described
 
 
 def grows_free_widths(d: Draws) -> None:
@@ -224,20 +153,17 @@ def inserts_layers(d: Draws) -> None:
 def adds_branches(d: Draws) -> None:
     """New branches in the sums, products and concatenations that are there."""
     judge = judge_of(d, most=5)
-    spec = judge.model.spec
-    joins = [la for la in spec.layers if la.type in ("Add", "Concat", "Multiply")]
+    layout, plain = judge.model.layout, plain_data(judge.model.document)
+    joins = [n for n, e in plain["layers"].items() if e["type"] in ("Add", "Concat", "Multiply")]
     if not joins:
         return
-    layout, changes = judge.model.layout, {}
     for turn in range(d.number(1, 2)):
-        join = d.pick(joins)
-        feed = d.pick([*join.inputs, *floating(judge, layout)[:2]])
+        name = d.pick(joins)
+        feed = d.pick([*judge.model.spec.layer(name).inputs, *floating(judge, layout)[:2]])
         shape = tuple(layout.size(axis) for axis in layout.values[feed].axes)
-        changes[join.name] = new_branch(d, judge, join, feed, shape, f"n{turn}")
-    text = "net2net: 1\nextends: source\n" + dump(described(changes)).partition("\n")[2]
-    note(text)
+        add_branch(plain["layers"], name, feed, branch(d, shape), f"new{turn}")
     try:
-        target = extend(parse_document(text, FILE), judge.model.document)
+        target = described(plain["layers"], input=plain["input"], outputs=plain["outputs"])
         layout = layout_of(to_spec(target))
     except SpecError as error:
         note(error.message)
@@ -250,15 +176,22 @@ def adds_branches(d: Draws) -> None:
         refused(error, *PLACES, *STATISTICS, *FROZEN)
 
 
-def new_branch(d: Draws, judge: Judge, join: Layer, feed: str, shape: Shape, name: str) -> Entry:
-    """A change to a join: one more branch where it has branches, else one more input."""
-    layers = branch(d, shape)
-    first, *_ = layers
-    layers = {f"{name}_{k}": e for k, e in layers.items()}
-    layers[f"{name}_{first}"]["inputs"] = feed
-    if "branches" in dump(judge.model.document):
-        return {"branches": {name: layers}}
-    return {"inputs": [*join.inputs, feed]}
+def add_branch(
+    layers: dict[str, Any], join: str, feed: str, chain: dict[str, Entry], name: str
+) -> None:
+    """Another branch where the join has branches, else new layers as another input."""
+    chain = {f"{name}_{key}": entry for key, entry in chain.items()}
+    next(iter(chain.values()))["inputs"] = feed
+    entry = layers[join]
+    if isinstance(entry.get("branches"), list):
+        entry["branches"].append(chain)
+    elif "branches" in entry:
+        entry["branches"][name] = chain
+    else:
+        for before, after in pairwise(chain):
+            chain[after]["inputs"] = before
+        layers.update(chain)
+        entry["inputs"] = [*entry["inputs"], list(chain)[-1]]
 
 
 def edits_anything(d: Draws) -> None:
@@ -293,11 +226,6 @@ def edits_anything(d: Draws) -> None:
         check_exact(judge, target, drawn_choices(d))
     except (SpecError, UnreachableError) as error:
         assert error.message
-
-
-def plain_data(document: Document) -> dict[str, Any]:
-    """The document as lists and dicts that can be changed."""
-    return yaml.safe_load(dump(document))
 
 
 @examples(250)
