@@ -161,7 +161,9 @@ def _linear(equation: Equation, sizes: Mapping[Width, int]) -> tuple[dict[Width,
     none = size_of(axis, {**known, **unknown})
     steps = {w: size_of(axis, {**known, **unknown, w: 1}) - none for w in unknown}
     twice = size_of(axis, {**known, **dict.fromkeys(unknown, 2)}) - none
-    return (steps, equation.size - none) if twice == 2 * sum(steps.values()) else None
+    if twice != 2 * sum(steps.values()):
+        return None
+    return {w: n for w, n in steps.items() if n}, equation.size - none
 
 
 def _eliminate(equations: Sequence[Equation], sizes: dict[Width, int]) -> bool:

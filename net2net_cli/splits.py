@@ -67,7 +67,9 @@ def _parts(
     if powers:  # exact as they are, but where a half is subnormal
         normal = (parts.abs() >= info.smallest_normal).all(dim, keepdim=True)
         mended = torch.where(normal, parts, mended)
-    fits = mended.abs().amax(dim, keepdim=True) <= info.max  # not so for NaN and infinities
+    # Not so for NaN, for infinities, and for a remainder that many copies made too long.
+    held = mended.to(dtype).double()
+    fits = ((held == mended) & held.isfinite()).all(dim, keepdim=True)
     return torch.where(fits, mended, _all_to(weight, dim, smallest))
 
 

@@ -74,6 +74,23 @@ def test_copies_sum_to_the_weight_exactly(split: str, dtype: torch.dtype) -> Non
             assert exact_sum(parts) == Fraction(weight), (count, weight, parts)
 
 
+@pytest.mark.parametrize("split", ["even", "random", "signed", "whole"])
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_any_number_of_copies_sums_exactly(split: str, dtype: torch.dtype) -> None:
+    """What rounding leaves to the last of a hundred copies may need more bits than there are."""
+    many = 100 if dtype == torch.float64 else 2000  # the sums of float64 are taken as fractions
+    weights = torch.randn(many, generator=torch.Generator().manual_seed(0)).to(dtype).double()
+    for count in (33, 100, 700):
+        value = weights[:, None].expand(-1, count).clone()
+        generator = torch.Generator().manual_seed(count)
+        parts = share(value, 1, copies(count), split, generator, dtype).to(dtype).double()
+        if dtype == torch.float64:
+            sums = [exact_sum(entry) for entry in parts.tolist()]
+            assert sums == [Fraction(weight) for weight in weights.tolist()]
+        else:
+            assert torch.equal(parts.sum(1), weights)
+
+
 @settings(deadline=None, max_examples=150)
 @given(
     st.floats(allow_nan=False, allow_infinity=False),
