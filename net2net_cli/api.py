@@ -18,7 +18,7 @@ from net2net_cli import diff, planning, recipe
 from net2net_cli.applying import MEASURED_ON, Grown, RunOptions, apply_plan, expected_drift
 from net2net_cli.errors import UnreachableError, UsageError
 from net2net_cli.fits import FLOATS
-from net2net_cli.growing import deepenings, told, widened
+from net2net_cli.growing import deepenings, regrouped, told, widened
 from net2net_cli.io import TensorInfo
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
@@ -107,7 +107,8 @@ def make_plan(
 def widen_plan(model: Model, layer: str, to: int, choices: Choices | None = None) -> Plan:
     """The plan that makes one width, named by any layer of it, ``to`` features wide."""
     document = widened(model.document, model.layout, layer, to)
-    return plan_of(model, document, choices or Choices())
+    plan = plan_of(model, document, choices or Choices())
+    return replace(plan, notes=(*plan.notes, *regrouped(model.spec, to_spec(document))))
 
 
 def deepen_plan(

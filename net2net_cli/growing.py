@@ -43,6 +43,22 @@ def widened(document: Document, layout: Layout, layer: str, to: int) -> Document
     return with_sizes(document, layout, {**layout.sizes, **_grown(layout, layer, axis, to)})
 
 
+_GROUPS = ("groups", "num_groups")
+
+
+def regrouped(before: Spec, after: Spec) -> tuple[str, ...]:
+    """What to say of layers of the same names whose number of groups changes with a width: code
+    that builds the network must say the new number."""
+    changed = [
+        f"`{argument}` of `{new.name}` is now {new.args[argument]}"
+        for old, new in zip(before.layers, after.layers, strict=True)
+        for argument in _GROUPS
+        if old.args.get(argument) != new.args.get(argument)
+    ]
+    more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return (f"groups grow with the width: {', '.join(changed[:3])}{more}",) if changed else ()
+
+
 def find_layer(spec: Spec, name: str) -> Layer:
     """The layer of that name, or of that group (its last). Raises UsageError with near names."""
     known = [layer.name for layer in spec.layers]

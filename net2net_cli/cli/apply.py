@@ -37,8 +37,7 @@ def apply(
 
     plan = _read(saved)
     model = api.open_planned(plan, checkpoint)
-    if expect_teacher is not None:
-        api.expect_teacher(model, expect_teacher)
+    api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "grown")
     return carry_out("apply", plan, model, output, writing, checking, common, calibrate)
 

@@ -52,8 +52,7 @@ def deepen(
     from net2net_cli.cli.carry_out import carry_out, choices_of, choose_output
 
     model = api.open_model(checkpoint, source_spec)
-    if expect_teacher is not None:
-        api.expect_teacher(model, expect_teacher)
+    api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "deepened")
     choices, calibrated = choices_of(growth, writing.dtype), growth.calibrate is not None
     plan = api.deepen_plan(model, after, name, count, choices, calibrated=calibrated)

@@ -33,8 +33,7 @@ def grow(
 
     check_target(target)
     model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
-    if expect_teacher is not None:
-        api.expect_teacher(model, expect_teacher)
+    api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "grown", target.spec)
     settings = parse_settings(target.settings or [])
     plan = api.make_plan(

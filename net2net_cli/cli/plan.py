@@ -41,8 +41,7 @@ def plan(
     check_target(target)
     check_report(report, overwrite=overwrite)
     model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
-    if expect_teacher is not None:
-        api.expect_teacher(model, expect_teacher)
+    api.expect_teacher(model, expect_teacher)
     settings = parse_settings(target.settings or [])
     made = api.make_plan(
         model,

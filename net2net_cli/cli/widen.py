@@ -41,8 +41,7 @@ def widen(
     from net2net_cli.cli.carry_out import carry_out, choices_of, choose_output
 
     model = api.open_model(checkpoint, source_spec)
-    if expect_teacher is not None:
-        api.expect_teacher(model, expect_teacher)
+    api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "widened")
     plan = api.widen_plan(model, layer, to, choices_of(growth, writing.dtype))
     return carry_out("widen", plan, model, output, writing, checking, common, growth.calibrate)

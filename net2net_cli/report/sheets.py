@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Tone = Literal["plain", "new", "changed", "gone", "good", "bad"]
 
 NAMED = 4
-"""So many members of a width are named in a table, unless all are asked for."""
+"""So many members of a width are named where a network is inspected, unless all are asked for."""
 
 SHORT = len("sha256:") + 12
 """So much of a digest is shown beside other things; JSON and `inspect -v` have all of it."""
@@ -51,7 +51,7 @@ def sheets(outcome: Outcome, symbols: Symbols, *, all_names: bool = False) -> li
     if outcome.differences:
         found.append(_differences(outcome.differences, symbols))
     if outcome.plan:
-        found.append(_operations(outcome.plan, symbols, all_names=all_names))
+        found.append(_operations(outcome.plan, symbols))
     if outcome.verification:
         found.append(_comparisons(outcome.verification))
     return [sheet for sheet in found if sheet.rows]
@@ -148,17 +148,17 @@ def _differences(found: Sequence[Difference], symbols: Symbols) -> Sheet:
     return Sheet("Differences", ("", "layer", "change"), tuple(rows))
 
 
-def _operations(plan: Plan, symbols: Symbols, *, all_names: bool) -> Sheet:
-    rows = [_operation(item, symbols, all_names=all_names) for item in plan.operations]
+def _operations(plan: Plan, symbols: Symbols) -> Sheet:
+    rows = [_operation(item, symbols) for item in plan.operations]
     return Sheet("Plan", ("", "operation", "change", "touches", "exact because"), tuple(rows))
 
 
-def _operation(item: Operation, symbols: Symbols, *, all_names: bool) -> Row:
+def _operation(item: Operation, symbols: Symbols) -> Row:
     from net2net_cli.plan import Insert, Rescale, Widen
 
     match item:
         case Widen():
-            return _widen(item, symbols, all_names=all_names)
+            return _widen(item, symbols)
         case Insert():
             return _insert(item)
         case Rescale():
@@ -168,13 +168,15 @@ def _operation(item: Operation, symbols: Symbols, *, all_names: bool) -> Row:
             assert_never(item)
 
 
-def _widen(item: Widen, symbols: Symbols, *, all_names: bool) -> Row:
+def _widen(item: Widen, symbols: Symbols) -> Row:
+    """All members are named: they are what a person must change together."""
+    unit = " groups" if ".groups" in item.width else ""
     by = ", ".join(word for word in (item.expansion, item.split) if word)
     cells = (
         "~",
         f"widen {item.members[0]}",
-        _arrow(f"{item.before:,}", f"{item.after:,}", symbols),
-        _names(item.members, all_names=all_names),
+        _arrow(f"{item.before:,}", f"{item.after:,}{unit}", symbols),
+        ", ".join(item.members),
         f"{by}: {item.how}",
     )
     return Row(cells, "changed")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from net2net_cli.api import widen_plan
 from net2net_cli.errors import UsageError
 from net2net_cli.plan import Widen
 from tests.growth.joined_nets import INCEPTION, JOINED_NETS, PRE_NORM, RESIDUAL, SHARED
 from tests.growth.layer_nets import LAYER_NETS
-from tests.growth.nets import EXACT, difference, teacher_of, worst
+from tests.growth.nets import (
+    EXACT,
+    chain,
+    difference,
+    randomize,
+    save_teacher,
+    teacher_of,
+    worst,
+)
 
 NETS = {net.name: net for net in (*LAYER_NETS, *JOINED_NETS)}
 
@@ -58,3 +67,24 @@ def test_parts_end_to_end_are_named_one_by_one(tmp_path):
         widen_plan(teacher.model, "mixed", 20)
     assert refused.value.hint == "name one of `a`, `b`"
     assert widen_plan(teacher.model, "tanh", 5).changes
+
+
+def test_groups_that_grow_with_a_width_are_told(tmp_path):
+    """12 channels in 3 groups of 4 become 20 in 5: code that builds the network must know."""
+    spec = """net2net: 1
+input: [3, 5, 5]
+layers:
+  conv: {type: Conv2d, out_channels: 12, kernel_size: 3}
+  norm: {type: GroupNorm, num_groups: 3}
+  pool: {type: AdaptiveAvgPool2d, output_size: 1}
+  flat: {type: Flatten}
+  last: {type: Linear, out_features: 2}
+"""
+    module = chain(
+        conv=nn.Conv2d(3, 12, 3), norm=nn.GroupNorm(3, 12), pool=nn.AdaptiveAvgPool2d(1),
+        flat=nn.Flatten(), last=nn.Linear(12, 2),
+    ).double()  # fmt: skip
+    teacher = save_teacher(tmp_path, spec, randomize(module))
+    told = widen_plan(teacher.model, "conv", 20).notes
+    assert told == ("groups grow with the width: `num_groups` of `norm` is now 5",)
+    assert widen_plan(teacher.model, "conv", 24).notes == ()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from net2net_cli.console import Symbols
+from net2net_cli.plan import Choices, Plan, Teacher, Totals, Widen
 from net2net_cli.report.drawing import mermaid, svg
 from net2net_cli.report.graph import graph_of, side_by_side
-from net2net_cli.report.sheets import bytes_of, counted, figure
+from net2net_cli.report.outcome import Outcome
+from net2net_cli.report.sheets import bytes_of, counted, figure, sheets
 from net2net_cli.spec import parse_document, to_spec
 
 RESIDUAL = """
@@ -67,3 +70,13 @@ def test_a_teachers_layer_stands_beside_what_it_became() -> None:
     assert {n.name: n.tone for n in new.nodes}["relu"] == "new"
     assert {n.name: n.rank for n in old.nodes}["block"] == 2
     assert ":::new" in mermaid([("teacher", old), ("student", new)])
+
+
+def test_a_plan_names_every_member_of_a_width_and_counts_groups_as_groups() -> None:
+    members = tuple(f"layer{i}.conv" for i in range(30))
+    widen = Widen("norm.groups", members, 3, 5, "fresh", None, "because")
+    totals = Totals(1, 4)
+    plan = Plan(Teacher("t", "d"), "", "", "", Choices(), (widen,), totals, totals)
+    (sheet,) = sheets(Outcome("plan", plan=plan), Symbols())
+    (row,) = sheet.rows
+    assert row.cells[2:4] == ("3 → 5 groups", ", ".join(members))

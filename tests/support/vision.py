@@ -6,10 +6,10 @@ missing. The models of image classification use neither.
 
 from __future__ import annotations
 
-import torch
+from torch import library
 
 for _operator in ("nms", "qnms"):
-    torch.library.define(
+    library.define(
         f"torchvision::{_operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
     )
 
