@@ -14,14 +14,14 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from net2net_cli import diff, planning, recipe
+from net2net_cli import diff, making, planning
 from net2net_cli.applying import MEASURED_ON, Grown, RunOptions, apply_plan, expected_drift
 from net2net_cli.errors import UnreachableError, UsageError
 from net2net_cli.fits import FLOATS
 from net2net_cli.growing import deepenings, regrouped, told, widened
 from net2net_cli.io import TensorInfo
 from net2net_cli.laying import layout_of
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.opening import (
     METADATA,
     Model,
@@ -75,7 +75,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def differences(before: Layout, after: Layout) -> tuple[diff.Difference, ...]:
+def differences(before: GraphLayout, after: GraphLayout) -> tuple[diff.Difference, ...]:
     """What differs between two networks."""
     return diff.differences(before, after)
 
@@ -151,7 +151,7 @@ def plan_of(
     operations = planning.operations(comparison, choices, calibrated=calibrated)
     student = _student_document(document, operations)
     before = Totals(*_totals(model.layout, model.dtypes))
-    after_types = recipe.student_dtypes(comparison, model.dtypes, choices.dtype)
+    after_types = making.student_dtypes(comparison, model.dtypes, choices.dtype)
     return Plan(
         Teacher(Path(model.source.label).name, model.source.header_digest()),
         dump(network_only(model.document)),
@@ -173,7 +173,7 @@ def _student_document(document: Document, operations: tuple[Operation, ...]) -> 
     return with_args(document, changes) if changes else document
 
 
-def _totals(layout: Layout, dtypes: Mapping[str, str]) -> tuple[int, int]:
+def _totals(layout: GraphLayout, dtypes: Mapping[str, str]) -> tuple[int, int]:
     parameters = nbytes = 0
     for name, tensor in layout.tensors.items():
         if not tensor.line.buffer:

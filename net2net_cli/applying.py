@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from net2net_cli import __version__, diff, planning, recipe
+from net2net_cli import __version__, diff, making, planning, recipe
 from net2net_cli.capacity import check_capacity
 from net2net_cli.errors import PlanError, UsageError
 from net2net_cli.expansion import decode, encode, even_shares, expand
@@ -84,7 +84,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     check_capacity(plan, verify=options.verify)
     check_output(output, model.source.files, overwrite=options.overwrite)
     recipes, comparison = _recipes(plan, model)
-    recipe.check(recipes, comparison, tuple(model.source.tensors))
+    recipe.check(recipes, comparison.source, comparison.target, tuple(model.source.tensors))
     check_aliases(comparison.source, model.source)
     digest = model.source.digest()
     if plan.teacher.digest is not None and plan.teacher.digest != digest:
@@ -124,7 +124,7 @@ def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Compari
             where=plan.teacher.label,
             hint="edit the target spec instead, and make the plan again with `net2net plan`",
         )
-    return recipe.make_recipes(comparison, plan, model.dtypes), comparison
+    return making.make_recipes(comparison, plan, model.dtypes), comparison
 
 
 def _producer(

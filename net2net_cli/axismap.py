@@ -7,7 +7,7 @@ An axis map says for each new position which old one it copies, or what it holds
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 
@@ -39,6 +39,7 @@ class AxisMap:
 
     Positions with equal ``group`` share one old weight among them (readers only); ``repeats``
     marks writers' copies after the first; ``means`` holds the old positions of MEAN ones.
+    ``scale`` multiplies what each position copies; empty: by 1.
     """
 
     before: int
@@ -47,6 +48,7 @@ class AxisMap:
     group: tuple[int, ...]
     repeats: tuple[bool, ...]
     means: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    scale: tuple[float, ...] = ()
 
     @property
     def after(self) -> int:
@@ -56,7 +58,7 @@ class AxisMap:
     @cached_property
     def trivial(self) -> bool:
         """Whether nothing changes along this axis."""
-        return self.index == tuple(range(self.before))
+        return self.index == tuple(range(self.before)) and not self.scale
 
     @cached_property
     def shares(self) -> bool:
@@ -67,16 +69,21 @@ class AxisMap:
     def part(self, start: int, stop: int) -> AxisMap:
         """The map of the new positions from ``start`` to ``stop``, of an axis without means."""
         at = slice(start, stop)
-        return AxisMap(self.before, self.index[at], self.code[at], self.group[at], self.repeats[at])
+        return AxisMap(
+            self.before, self.index[at], self.code[at], self.group[at], self.repeats[at],
+            scale=self.scale[at],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Mapper:
-    """Makes axis maps: the expansion of each width, and every width's old size."""
+    """Makes axis maps: the expansion of each width, and every width's old size. ``scales`` gives
+    what writers of a width are multiplied by, where that is not 1."""
 
     expansions: Mapping[Width, Expansion]
     sizes: Mapping[Width, int]
     settled: bool = False
+    scales: Mapping[Width, float] = field(default_factory=dict)
 
     def axis(self, axis: Axis, role: Role) -> AxisMap:
         """The map of an axis in that role."""
@@ -87,7 +94,9 @@ class Mapper:
                 expansion = self.expansions.get(axis)
                 if expansion is None:
                     return _identity(self.sizes[axis])
-                return _of_width(expansion, role, settled=self.settled)
+                found = _of_width(expansion, role, settled=self.settled)
+                by = self.scales.get(axis, 1.0) if role == "write" else 1.0
+                return found if by == 1 else replace(found, scale=(by,) * found.after)
             case Product(factors):
                 return product_map([self.axis(f, role) for f in factors])
             case Sum(terms):
@@ -154,7 +163,14 @@ def _pair(outer: AxisMap, inner: AxisMap) -> AxisMap:
         tuple(outer.group[a] * span + inner.group[b] for a, b in pairs),
         tuple(outer.repeats[a] or inner.repeats[b] for a, b in pairs),
         means,
+        tuple(_at(outer, a) * _at(inner, b) for a, b in pairs)
+        if outer.scale or inner.scale
+        else (),
     )
+
+
+def _at(axis: AxisMap, position: int) -> float:
+    return axis.scale[position] if axis.scale else 1.0
 
 
 def _sum(maps: list[AxisMap]) -> AxisMap:
@@ -175,4 +191,8 @@ def _sum(maps: list[AxisMap]) -> AxisMap:
         before += part.before
         groups = 1 + max(group, default=0)
     old = tuple(min(i, max(before - 1, 0)) for i in index)
-    return AxisMap(before, old, tuple(code), tuple(group), tuple(repeats), means)
+    scale = tuple(_at(part, j) for part in maps for j in range(part.after))
+    scaled = any(part.scale for part in maps)
+    return AxisMap(
+        before, old, tuple(code), tuple(group), tuple(repeats), means, scale if scaled else ()
+    )

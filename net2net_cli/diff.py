@@ -13,7 +13,7 @@ from net2net_cli.axes import Width
 from net2net_cli.errors import Net2NetError, UnreachableError
 from net2net_cli.insertion import Duties, find_duties
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.layout import Layout, place_of
+from net2net_cli.layout import GraphLayout, place_of
 from net2net_cli.match import changed_arguments, match_layers
 from net2net_cli.network import Layer, Value
 from net2net_cli.solve import source_sizes, source_tensor
@@ -35,14 +35,14 @@ class Comparison:
     """Two layouts side by side. ``matches`` maps target names to source names; ``sizes`` gives
     each of the target's widths its size in the source."""
 
-    source: Layout
-    target: Layout
+    source: GraphLayout
+    target: GraphLayout
     matches: Mapping[str, str]
     duties: Duties
     sizes: Mapping[Width, int]
 
 
-def differences(source: Layout, target: Layout) -> tuple[Difference, ...]:
+def differences(source: GraphLayout, target: GraphLayout) -> tuple[Difference, ...]:
     """Everything that differs, in the target's order, removed layers last."""
     matches = match_layers(source.spec, target.spec)
     found = list(_ends(source, target))
@@ -59,7 +59,7 @@ def differences(source: Layout, target: Layout) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def compare(source: Layout, target: Layout) -> Comparison:
+def compare(source: GraphLayout, target: GraphLayout) -> Comparison:
     """All that a plan needs to know of the two.
 
     Raises UnreachableError (exit 3) where the target is smaller, or differs in something that is
@@ -74,7 +74,7 @@ def compare(source: Layout, target: Layout) -> Comparison:
     return Comparison(source, target, matches, duties, sizes)
 
 
-def _check_shared(source: Layout, target: Layout, matches: Mapping[str, str]) -> None:
+def _check_shared(source: GraphLayout, target: GraphLayout, matches: Mapping[str, str]) -> None:
     """What two layers share in the target must be one in the source."""
     for alias, layer in target.sharers().items():
         owner = target.tensors[target.aliases[alias]]
@@ -91,7 +91,7 @@ def _check_shared(source: Layout, target: Layout, matches: Mapping[str, str]) ->
             )
 
 
-def _ends(source: Layout, target: Layout) -> list[Difference]:
+def _ends(source: GraphLayout, target: GraphLayout) -> list[Difference]:
     found = []
     old, new = source.spec.inputs, target.spec.inputs
     shapes = [[(list(i.shape), i.dtype, i.high) for i in side] for side in (old, new)]
@@ -119,7 +119,7 @@ def _changes(old: Layer, new: Layer) -> list[Difference]:
     return found
 
 
-def _refuse(difference: Difference, target: Layout) -> None:
+def _refuse(difference: Difference, target: GraphLayout) -> None:
     d = difference
     layer = next((la for la in target.spec.layers if la.name == d.layer), None)
     where = place_of(layer, d.what) if layer else target.spec.place

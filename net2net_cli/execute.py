@@ -40,7 +40,7 @@ class Executor:
         if isinstance(recipe.base, Fresh):
             return _in_parts(recipe, dtype, lambda part: _drawn(part, "fresh"))
         base = self._base(recipe)
-        if all(axis.trivial and not axis.shares for axis in recipe.axes) and recipe.scale == 1:
+        if recipe.kept:
             return base.to(dtype).contiguous()
         if not dtype.is_floating_point:
             return _gathered(base, recipe).contiguous()
@@ -126,8 +126,7 @@ def closed_form_moments(parts: tuple[NormalPart, ...], read: Read) -> tuple[Tens
 
 def _grow(base: Tensor, recipe: Recipe, dtype: torch.dtype, loud: float) -> Tensor:
     value = _gathered(base, recipe).double()
-    if recipe.scale != 1:
-        value = value * recipe.scale
+    value = _scaled(value, recipe)
     if recipe.noise:
         value = _noisy(value, recipe, loud)
     for dim, axis in enumerate(recipe.axes):
@@ -137,6 +136,16 @@ def _grow(base: Tensor, recipe: Recipe, dtype: torch.dtype, loud: float) -> Tens
     for dim, axis in enumerate(recipe.axes):
         value = _with_means(value, dim, axis)
     return _filled(value, recipe)
+
+
+def _scaled(value: Tensor, recipe: Recipe) -> Tensor:
+    if recipe.scale != 1:
+        value = value * recipe.scale
+    for dim, axis in enumerate(recipe.axes):
+        if axis.scale:
+            shape = [-1 if d == dim else 1 for d in range(value.ndim)]
+            value = value * value.new_tensor(axis.scale).reshape(shape)
+    return value + recipe.offset if recipe.offset else value
 
 
 TILE = 2**22
@@ -234,8 +243,9 @@ def _drawn(recipe: Recipe, purpose: str) -> Tensor:
         case "uniform":
             unit = torch.rand(recipe.shape, generator=generator, dtype=torch.float64)
             return (unit * 2 - 1) * filling.bound
-        case "normal":
-            return torch.randn(recipe.shape, generator=generator, dtype=torch.float64)
+        case "normal" | "scaled":
+            value = torch.randn(recipe.shape, generator=generator, dtype=torch.float64)
+            return value * filling.bound if filling.fill == "scaled" else value
         case "ones":
             return torch.ones(recipe.shape, dtype=torch.float64)
         case "zeros" | "count":

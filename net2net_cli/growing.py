@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from net2net_cli.axes import Axis, Sum, Width, size_of, widths
+from net2net_cli.choosing import refusals
 from net2net_cli.errors import UnreachableError, UsageError, closest
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.layout import Layout
-from net2net_cli.planning import refusals
+from net2net_cli.layout import GraphLayout
 from net2net_cli.spec import (
     Document,
     Layer,
@@ -24,7 +24,7 @@ from net2net_cli.spec import (
 _OUTPUTS = ("out_channels", "out_features", "embedding_dim", "num_features", "num_channels")
 
 
-def widened(document: Document, layout: Layout, layer: str, to: int) -> Document:
+def widened(document: Document, layout: GraphLayout, layer: str, to: int) -> Document:
     """The document with the width of a layer's output at ``to``, and every argument that counts
     the same width.
 
@@ -72,7 +72,7 @@ def find_layer(spec: Spec, name: str) -> Layer:
     raise UsageError(f"there is no layer `{name}`", hint=hint)
 
 
-def _output_axis(layout: Layout, layer: Layer) -> Axis:
+def _output_axis(layout: GraphLayout, layer: Layer) -> Axis:
     counted = layout.arguments.get(layer.name, {})
     for name in _OUTPUTS:
         if name in counted:
@@ -83,7 +83,7 @@ def _output_axis(layout: Layout, layer: Layer) -> Axis:
     return next(free, held[-1])
 
 
-def _grown(layout: Layout, layer: str, axis: Axis, to: int) -> Mapping[Width, int]:
+def _grown(layout: GraphLayout, layer: str, axis: Axis, to: int) -> Mapping[Width, int]:
     """The one width of an axis whose growth makes it ``to``, innermost first."""
     if isinstance(axis, Sum):
         free = [w for w in dict.fromkeys(widths(axis)) if layout.bears(w)]
@@ -110,23 +110,23 @@ def _grown(layout: Layout, layer: str, axis: Axis, to: int) -> Mapping[Width, in
     raise UnreachableError(f"`{layer}` cannot grow: {why}")
 
 
-def _named(layout: Layout, width: Width) -> str:
+def _named(layout: GraphLayout, width: Width) -> str:
     members = layout.members(width)
     return members[0] if members else width.name
 
 
-def _step(layout: Layout, axis: Axis, width: Width) -> int:
+def _step(layout: GraphLayout, axis: Axis, width: Width) -> int:
     sizes = dict(layout.sizes)
     return size_of(axis, {**sizes, width: 1}) - size_of(axis, {**sizes, width: 0})
 
 
-def _solved(layout: Layout, axis: Axis, width: Width, to: int) -> int | None:
+def _solved(layout: GraphLayout, axis: Axis, width: Width, to: int) -> int | None:
     base = size_of(axis, {**dict(layout.sizes), width: 0})
     found, over = divmod(to - base, _step(layout, axis, width))
     return None if over or found <= layout.sizes[width] else found
 
 
-def with_sizes(document: Document, layout: Layout, sizes: Mapping[Width, int]) -> Document:
+def with_sizes(document: Document, layout: GraphLayout, sizes: Mapping[Width, int]) -> Document:
     """The document with every argument that counts a width at its new size."""
     changes: dict[str, dict[str, Value]] = {}
     for name, counted in layout.arguments.items():
@@ -158,7 +158,7 @@ class Deepening:
 
 def deepenings(
     document: Document,
-    layout: Layout,
+    layout: GraphLayout,
     after: str,
     name: str | None,
     count: int,
@@ -252,7 +252,7 @@ def _names(unit: list[Layer], stem: str, count: int) -> tuple[str, ...]:
     return tuple(f"{own}{tail}" for own in stems for tail in tails)
 
 
-def _copy(layout: Layout, layer: Layer, place: str) -> dict[str, object]:
+def _copy(layout: GraphLayout, layer: Layer, place: str) -> dict[str, object]:
     return {"type": layer.type, **_arguments(layout, layer, place)}
 
 
@@ -260,7 +260,7 @@ def _short(layer: Layer) -> str:
     return "bn" if layer.type.startswith("BatchNorm") else layer.type.lower()
 
 
-def _arguments(layout: Layout, layer: Layer, place: str) -> dict[str, object]:
+def _arguments(layout: GraphLayout, layer: Layer, place: str) -> dict[str, object]:
     """A copy's arguments: those that differ from the default, at the sizes of its new place."""
     kind, channels = LAYER_TYPES[layer.type], layout.values[place].axes
     given: dict[str, object] = {

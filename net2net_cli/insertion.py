@@ -16,7 +16,7 @@ from net2net_cli.intervals import Interval, fixed_interval, inside, intervals
 from net2net_cli.layers.shapes import before_after, pad_pairs
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layers.zero import maps_zero
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.network import Layer
 
 
@@ -53,7 +53,7 @@ class Duties:
     zeroed: frozenset[str]
 
 
-def find_duties(source: Layout, target: Layout, matches: Mapping[str, str]) -> Duties:
+def find_duties(source: GraphLayout, target: GraphLayout, matches: Mapping[str, str]) -> Duties:
     """Give every layer of the target its duty.
 
     ``matches`` maps target names to source names. Raises UnreachableError (exit 3) where a new
@@ -70,7 +70,9 @@ _INSERTABLE = (
 
 
 class _Walk:
-    def __init__(self, source: Layout, target: Layout, matches: Mapping[str, str]) -> None:
+    def __init__(
+        self, source: GraphLayout, target: GraphLayout, matches: Mapping[str, str]
+    ) -> None:
         self.source, self.target, self.matches = source, target, matches
         self.intervals = intervals(source.spec)
         self.duties: dict[str, Duty] = {}

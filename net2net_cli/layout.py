@@ -1,7 +1,7 @@
 """The layout: every tensor of a network, and for each of its axes the widths and their role.
 
-Made from a spec by ``laying``, which walks its layers and unifies the axes that must hold the same
-features. Everything below the layout knows layouts only.
+That of a layer spec is made by ``laying``, which walks its layers and unifies the axes that must
+hold the same features; that of a transformer by ``families``. Everything after knows layouts only.
 """
 
 from __future__ import annotations
@@ -84,27 +84,27 @@ class Data:
 
 @dataclass(frozen=True)
 class Layout:
-    """A network's tensors, values and widths.
+    """Tensors and their widths, wherever they come from.
 
-    ``arguments`` holds, for each layer, the axis that an argument counts (``out_channels``);
     ``aliases`` maps the names of shared tensors to the tensor that they are.
     """
 
-    spec: Spec
     tensors: Mapping[str, LaidTensor]
     aliases: Mapping[str, str]
-    values: Mapping[str, Data]
-    arguments: Mapping[str, Mapping[str, tuple[Axis, ...]]]
     demands: tuple[Demand, ...]
     sizes: Mapping[Width, int]
 
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers, in order."""
+        return tuple(dict.fromkeys(tensor.layer for tensor in self.tensors.values()))
+
     def sharers(self) -> Mapping[str, str]:
         """The layer of each name in ``aliases``."""
-        return {
-            f"{layer.name}.{own}" if own else layer.name: layer.name
-            for layer in self.spec.layers
-            for own in layer.share
-        }
+        return {}
+
+    def place(self, _layer: str) -> Place | None:
+        """Where a layer was written."""
+        return None
 
     def size(self, axis: Axis) -> int:
         """The number of features of an axis."""
@@ -120,7 +120,7 @@ class Layout:
 
     @cached_property
     def _order(self) -> Mapping[str, int]:
-        return {layer.name: i for i, layer in enumerate(self.spec.layers)}
+        return {layer: i for i, layer in enumerate(self.layers())}
 
     @cached_property
     def _having(self) -> Mapping[Width, set[str]]:
@@ -153,6 +153,34 @@ class Layout:
         for tensor in self.tensors.values():
             seen.update(dict.fromkeys(tensor_widths(tensor)))
         return tuple(w for w in seen if self.bears(w))
+
+
+@dataclass(frozen=True)
+class GraphLayout(Layout):
+    """The layout of a layer spec: what flows between its layers is laid out too.
+
+    ``arguments`` holds, for each layer, the axis that an argument counts (``out_channels``).
+    """
+
+    spec: Spec
+    values: Mapping[str, Data]
+    arguments: Mapping[str, Mapping[str, tuple[Axis, ...]]]
+
+    def layers(self) -> tuple[str, ...]:
+        """The spec's layers, with or without tensors."""
+        return tuple(layer.name for layer in self.spec.layers)
+
+    def sharers(self) -> Mapping[str, str]:
+        """The layer of each name in ``aliases``."""
+        return {
+            f"{layer.name}.{own}" if own else layer.name: layer.name
+            for layer in self.spec.layers
+            for own in layer.share
+        }
+
+    def place(self, layer: str) -> Place | None:
+        """The spec's line."""
+        return self.spec.layer(layer).place
 
 
 def tensor_widths(tensor: LaidTensor) -> Iterator[Width]:

@@ -10,7 +10,7 @@ from net2net_cli.errors import CheckpointError, PlanError, SpecError
 from net2net_cli.fits import check_fit
 from net2net_cli.io import Source, open_source
 from net2net_cli.laying import layout_of
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.plan import Plan
 from net2net_cli.recognise import CARRIED_NOTE, NOTE, assumed_layers, recognise
 from net2net_cli.spec import (
@@ -41,7 +41,7 @@ class Model:
     source: Source
     document: Document
     spec: Spec
-    layout: Layout
+    layout: GraphLayout
     found: str
     notes: tuple[str, ...] = ()
     assumed: bool = False

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
 from net2net_cli.axes import Axis, Number, Product, Sum, Width, widths
+from net2net_cli.choosing import HOW, Growth, check_choices, choose
 from net2net_cli.diff import Comparison
-from net2net_cli.errors import UnreachableError, UsageError
-from net2net_cli.expansion import KINDS, SPLITS
+from net2net_cli.errors import UnreachableError
 from net2net_cli.insertion import Exact, Free
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.layout import Demand, Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.moments import closed_form
 from net2net_cli.plan import Choices, Insert, Operation, Plan, Rescale, Widen
-
-_HOW = {
-    "fresh": "new units are freshly initialised; their readers' weights start at zero",
-    "duplicate": "new units copy old ones; the copies share their readers' weights",
-    "even": "every unit is copied equally often, so that norms see the same statistics",
-    "mean": "new units hold the mean of the old ones, which the norm turns into zero",
-    "zero": "new units write zeros; their readers' weights may be anything; behind a ReLU such"
-    " units get no gradient",
-}
 
 
 def operations(
@@ -35,10 +26,7 @@ def operations(
     Raises UnreachableError where a width cannot grow as asked, with the reasons of the layers
     that forbid it; UsageError for an unknown expansion or split.
     """
-    if choices.expansion not in ("auto", *KINDS):
-        raise UsageError(f"there is no expansion `{choices.expansion}`")
-    if choices.split not in SPLITS:
-        raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
+    check_choices(choices)
     comparison = _without_idle(comparison)
     inserts = _inserts(comparison, calibrated=calibrated)
     widens = _widens(comparison, choices)
@@ -95,7 +83,7 @@ def _free_how(kind: str) -> str:
     return f"freshly initialised; {fed}" if LAYER_TYPES[kind].tensors else fed
 
 
-def _moments(source: Layout, value: str, *, calibrated: bool) -> str:
+def _moments(source: GraphLayout, value: str, *, calibrated: bool) -> str:
     if calibrated:
         return "calibration"
     return "closed form" if closed_form(source.spec, value) else "probes"
@@ -118,17 +106,10 @@ def _identity_how(kind: str) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Growth:
-    width: Width
-    before: int
-    after: int
-
-
 def _widens(comparison: Comparison, choices: Choices) -> list[Widen]:
     target, found = comparison.target, []
     for width in _ordered(target):
-        growth = _Growth(width, comparison.sizes[width], target.sizes[width])
+        growth = Growth(width, comparison.sizes[width], target.sizes[width])
         members = _old_members(comparison, width)
         if growth.before == growth.after or not members:
             continue
@@ -137,15 +118,15 @@ def _widens(comparison: Comparison, choices: Choices) -> list[Widen]:
                 f"`{members[0]}` shrinks from {growth.before} to {growth.after} features",
                 hint="a student is never smaller than its teacher",
             )
-        kind = _choose(target, growth, choices, members)
+        kind = choose(target, growth, choices, members)
         split = choices.split if kind in ("duplicate", "even") else None
         found.append(
-            Widen(width.name, members, growth.before, growth.after, kind, split, _HOW[kind])
+            Widen(width.name, members, growth.before, growth.after, kind, split, HOW[kind])
         )
     return found
 
 
-def _ordered(target: Layout) -> tuple[Width, ...]:
+def _ordered(target: GraphLayout) -> tuple[Width, ...]:
     tensors = (f.axis for t in target.tensors.values() for axis in t.axes for f in axis)
     values = (axis for data in target.values.values() for axis in data.axes)
     return tuple(dict.fromkeys(w for axis in (*tensors, *values) for w in widths(axis)))
@@ -163,66 +144,6 @@ def _old_members(comparison: Comparison, width: Width) -> tuple[str, ...]:
     return holders and (members or holders)
 
 
-def _choose(target: Layout, growth: _Growth, choices: Choices, members: tuple[str, ...]) -> str:
-    borne = target.bears(growth.width)
-    if growth.before == 0:
-        borne &= {"fresh"}
-    if growth.before and growth.after % growth.before:
-        borne -= {"even"}
-    wanted = KINDS if choices.expansion == "auto" else _meant(choices.expansion)
-    wanted = wanted if growth.before else ("fresh",)
-    for kind in wanted:
-        if kind in borne:
-            return kind
-    reasons = refusals(target, growth.width, frozenset(wanted))
-    asked = "" if choices.expansion == "auto" else f" by `{choices.expansion}`"
-    raise UnreachableError(
-        f"`{members[0]}` cannot grow from {growth.before} to {growth.after}{asked}: {reasons}",
-        where=_where(target, members[0]),
-        hint=_remedy(borne | target.bears(growth.width), growth),
-    )
-
-
-def _meant(expansion: str) -> tuple[str, ...]:
-    return ("duplicate", "even") if expansion == "duplicate" else (expansion,)
-
-
-def _where(target: Layout, layer: str) -> str | None:
-    place = target.spec.layer(layer).place
-    return str(place) if place else None
-
-
-def refusals(layout: Layout, width: Width, wanted: frozenset[str]) -> str:
-    """Why a width bears none of the wanted expansions: the layers that forbid most, no more than
-    it takes."""
-    left, reasons = wanted, []
-    limits = layout.limits(width)
-    while limits and left:
-        strictest = min(limits, key=lambda demand: len(left & demand.borne_by(width)))
-        if left <= strictest.borne_by(width):
-            break
-        left &= strictest.borne_by(width)
-        reasons.append(_reason(strictest))
-    return "; ".join(reasons) or "nothing that it touches allows it"
-
-
-def _reason(demand: Demand) -> str:
-    return f"`{demand.layer}` {demand.reason}" if demand.layer else demand.reason
-
-
-def _remedy(borne: frozenset[str], growth: _Growth) -> str | None:
-    if not growth.before:
-        return "leave the new features out"
-    if not borne:
-        return "leave its size as it is"
-    if borne == {"even"} or (borne <= {"even", "mean"} and "mean" not in borne):
-        small = growth.after // growth.before * growth.before
-        near = [n for n in (small, small + growth.before) if n > growth.before]
-        return f"use a whole multiple of {growth.before}, such as {' or '.join(map(str, near))}"
-    typed = dict.fromkeys("duplicate" if k == "even" else k for k in KINDS if k in borne)
-    return f"use --expansion {' or '.join(typed)}"
-
-
 def _check_joint(comparison: Comparison, chosen: Mapping[Width, str]) -> None:
     """Where one norm takes statistics over parts laid end to end, all must grow alike."""
     target = comparison.target
@@ -234,7 +155,7 @@ def _check_joint(comparison: Comparison, chosen: Mapping[Width, str]) -> None:
             raise UnreachableError(
                 f"the parts laid end to end before `{demand.layer}` must all grow by the same"
                 f" whole factor: {demand.reason}",
-                where=_where(target, demand.layer),
+                where=target.place(demand.layer),
             )
 
 

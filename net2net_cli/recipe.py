@@ -9,18 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
-from net2net_cli.axes import Width
-from net2net_cli.axismap import AxisMap, Mapper, product_map
-from net2net_cli.diff import Comparison
-from net2net_cli.expansion import Expansion, Kind, expand
-from net2net_cli.insertion import Exact
+from net2net_cli.axismap import AxisMap
 from net2net_cli.layers.table import Fill
-from net2net_cli.layout import LaidTensor, shape_of
-from net2net_cli.moments import NormalPart, closed_form
-from net2net_cli.plan import Choices, Insert, Plan, Widen
-from net2net_cli.solve import source_tensor
+from net2net_cli.layout import Layout
+from net2net_cli.moments import NormalPart
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ Base = Copy | Identity | Constant | Fresh | Moments
 @dataclass(frozen=True)
 class Filling:
     """How fresh entries are drawn (see table.Fill); ``bound`` is 1/sqrt(fan-in) of the grown
-    layer, ``init`` the layer's own constant."""
+    layer, or the standard deviation of ``scaled``; ``init`` the layer's own constant."""
 
     fill: Fill
     bound: float
@@ -84,8 +77,9 @@ class Filling:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One tensor of the student. ``dtype`` is torch's name; ``scale`` multiplies copied entries;
-    ``key`` seeds whatever is drawn (aliases of one tensor have one key)."""
+    """One tensor of the student. ``dtype`` is torch's name; copied entries are multiplied by
+    ``scale``, then ``offset`` is added; ``key`` seeds whatever is drawn (aliases of one tensor have
+    one key)."""
 
     name: str
     dtype: str
@@ -98,149 +92,18 @@ class Recipe:
     scale: float
     key: str
     cast: bool = False
+    offset: float = 0.0
 
     @property
     def plain(self) -> bool:
         """Whether the tensor is a source tensor's bytes as they are."""
-        kept = all(axis.trivial and not axis.shares for axis in self.axes)
-        return isinstance(self.base, Copy) and kept and self.scale == 1 and not self.cast
+        return isinstance(self.base, Copy) and self.kept and not self.cast
 
-
-def make_recipes(
-    comparison: Comparison, plan: Plan, dtypes: Mapping[str, str]
-) -> tuple[Recipe, ...]:
-    """One recipe for each tensor of the student, sorted by name.
-
-    ``dtypes`` gives the dtype of each tensor in the source; new tensors take the dtype that most
-    of the source's floating tensors have.
-    """
-    return _Maker(comparison, plan, dtypes).run()
-
-
-class _Maker:
-    def __init__(self, comparison: Comparison, plan: Plan, dtypes: Mapping[str, str]) -> None:
-        self.comparison, self.choices, self.dtypes = comparison, plan.choices, dtypes
-        self.grown = {Width(o.width): o for o in plan.operations if isinstance(o, Widen)}
-        self.inserted = {o.layer: o for o in plan.operations if isinstance(o, Insert)}
-        self.expansions = {w: _expansion(w, o, plan.choices) for w, o in self.grown.items()}
-        # A width that neither the source has nor the plan grows is inside of new branches.
-        self.sizes = {
-            w: size if size or w in self.grown else comparison.target.sizes[w]
-            for w, size in comparison.sizes.items()
-        }
-        self.common = common_dtype(dtypes)
-
-    def run(self) -> tuple[Recipe, ...]:
-        target = self.comparison.target
-        found = [self._recipe(tensor) for tensor in target.tensors.values() if self._kept(tensor)]
-        owners = {recipe.name: recipe for recipe in found}
-        for alias, layer in target.sharers().items():
-            if layer in self.comparison.matches and self._old_name(alias, layer) in self.dtypes:
-                found.append(_renamed(owners[target.aliases[alias]], alias))
-        return tuple(sorted(found, key=lambda recipe: recipe.name))
-
-    def _kept(self, tensor: LaidTensor) -> bool:
-        """All but a ``num_batches_tracked`` that the source, too, does without."""
-        old = tensor.layer in self.comparison.matches
-        return not (old and tensor.line.fill == "count") or (
-            self._old_name(tensor.name, tensor.layer) in self.dtypes
-        )
-
-    def _old_name(self, name: str, layer: str) -> str:
-        return self.comparison.matches[layer] + name[len(layer) :]
-
-    def _recipe(self, tensor: LaidTensor) -> Recipe:
-        base = self._base(tensor)
-        mapper = Mapper(self.expansions, self.sizes, tensor.settled)
-        axes: tuple[AxisMap, ...] = ()
-        if not isinstance(base, Fresh):
-            axes = tuple(
-                product_map([mapper.axis(f.axis, f.role) for f in factors])
-                for factors in tensor.axes
-            )
-        return Recipe(
-            tensor.name,
-            self._dtype(tensor, base),
-            tensor.shape,
-            base,
-            axes,
-            self._filling(tensor),
-            self.choices.split,
-            self.choices.noise if tensor.line.fill in ("uniform", "normal") else 0.0,
-            self._scale(tensor),
-            f"{self.choices.seed}/{tensor.name}",
-            isinstance(base, Copy) and self._dtype(tensor, base) != self.dtypes[base.name],
-        )
-
-    def _dtype(self, tensor: LaidTensor, base: Base) -> str:
-        if tensor.line.fill == "count":
-            return self.dtypes[base.name] if isinstance(base, Copy) else "int64"
-        if self.choices.dtype:
-            return self.choices.dtype
-        return self.dtypes[base.name] if isinstance(base, Copy) else self.common
-
-    def _base(self, tensor: LaidTensor) -> Base:
-        comparison = self.comparison
-        if tensor.layer in comparison.matches:
-            name = source_tensor(comparison.source, tensor.name, tensor.layer, comparison.matches)
-            assert name is not None, tensor.name
-            return Copy(name)
-        old = shape_of(tensor.axes, self.sizes)
-        if tensor.line.fill == "count":
-            return Constant(old, 0)
-        if tensor.layer in comparison.duties.zeroed:
-            buffer = tensor.line.buffer
-            return Fresh() if buffer else Constant(old, 0)
-        duty = comparison.duties.of[tensor.layer]
-        return self._identity(tensor, duty, old) if isinstance(duty, Exact) else Fresh()
-
-    def _identity(self, tensor: LaidTensor, duty: Exact, old: tuple[int, ...]) -> Base:
-        layer = self.comparison.target.spec.layer(tensor.layer)
-        if layer.type in ("PReLU", "LayerScale"):
-            return Constant(old, 1)
-        if layer.type.startswith("BatchNorm"):
-            how = self.inserted[layer.name].moments
-            normal = (
-                closed_form(self.comparison.source.spec, duty.value) if how == "closed form" else ()
-            )
-            eps = float(str(layer.args["eps"]))
-            return Moments(duty.value, tensor.line.name, eps, normal, duty.repeat)
-        if tensor.line.name == "bias":
-            return Constant(old, 0)
-        taps = self.comparison.duties.taps.get(layer.name, ())
-        return Identity(old, taps, duty.repeat, layer.type.startswith("ConvTranspose"))
-
-    def _filling(self, tensor: LaidTensor) -> Filling:
-        layer = self.comparison.target.spec.layer(tensor.layer)
-        weight = self.comparison.target.tensors.get(f"{tensor.layer}.weight", tensor)
-        fan_in = prod(weight.shape[1:]) if len(weight.shape) > 1 else 1
-        init = layer.args.get("init", 0.0)
-        return Filling(tensor.line.fill, max(fan_in, 1) ** -0.5, float(str(init)))
-
-    def _scale(self, tensor: LaidTensor) -> float:
-        """sqrt(n/m) for the gain of a LayerNorm over a width grown by its mean."""
-        layer = self.comparison.target.spec.layer(tensor.layer)
-        if layer.type != "LayerNorm" or tensor.line.name != "weight" or len(tensor.axes) != 1:
-            return 1.0
-        axis = tensor.axes[0][0].axis
-        grown = self.grown.get(axis) if isinstance(axis, Width) else None
-        if grown is None or grown.expansion != "mean":
-            return 1.0
-        return float((grown.before / grown.after) ** 0.5)
-
-
-def student_dtypes(
-    comparison: Comparison, dtypes: Mapping[str, str], wanted: str | None
-) -> Mapping[str, str]:
-    """The dtype of each floating tensor of the student: its own, for new ones the commonest."""
-    source, matches = comparison.source, comparison.matches
-    common = wanted or common_dtype(dtypes)
-    found = dict.fromkeys(comparison.target.tensors, common)
-    for name, tensor in comparison.target.tensors.items():
-        if tensor.layer in matches and not wanted:
-            old = source_tensor(source, name, tensor.layer, matches)
-            found[name] = dtypes.get(old or "", common)
-    return found
+    @property
+    def kept(self) -> bool:
+        """Whether its base's entries stay what and where they are."""
+        still = all(axis.trivial and not axis.shares for axis in self.axes)
+        return still and self.scale == 1 and self.offset == 0
 
 
 def common_dtype(dtypes: Mapping[str, str]) -> str:
@@ -249,26 +112,16 @@ def common_dtype(dtypes: Mapping[str, str]) -> str:
     return max(sorted(set(floats)), key=floats.count) if floats else "float32"
 
 
-def _expansion(width: Width, grown: Widen, choices: Choices) -> Expansion:
-    kind: Kind = grown.expansion  # type: ignore[assignment]
-    return expand(kind, grown.before, grown.after, f"{choices.seed}/{width.name}")
-
-
-def _renamed(recipe: Recipe, name: str) -> Recipe:
-    return Recipe(
-        name, recipe.dtype, recipe.shape, recipe.base, recipe.axes, recipe.filling,
-        recipe.split, recipe.noise, recipe.scale, recipe.key, recipe.cast,
-    )  # fmt: skip
-
-
-def check(recipes: Sequence[Recipe], comparison: Comparison, sources: Sequence[str]) -> None:
+def check(
+    recipes: Sequence[Recipe], source: Layout, target: Layout, sources: Sequence[str]
+) -> None:
     """What must hold before a byte is written: every tensor of the source is consumed, every
     tensor of the target produced, none twice, and the maps fit. A failure is a defect of ours."""
     names = [recipe.name for recipe in recipes]
     assert len(names) == len(set(names)), "a tensor is produced twice"
-    wanted = {n for n, t in comparison.target.tensors.items() if t.line.fill != "count"}
+    wanted = {n for n, t in target.tensors.items() if t.line.fill != "count"}
     assert wanted <= set(names), "a tensor of the target is not produced"
-    owners = comparison.source.aliases
+    owners = source.aliases
     used = [r.base.name for r in recipes if isinstance(r.base, Copy)]
     lost = {owners.get(name, name) for name in sources} - set(used)
     assert not lost, f"tensors of the source are lost: {sorted(lost)}"

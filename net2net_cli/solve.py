@@ -15,7 +15,7 @@ from net2net_cli.axes import Axis, Width, product, size_of, widths
 from net2net_cli.errors import UnreachableError
 from net2net_cli.insertion import Duties, Exact
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Equation:
 
 
 def source_sizes(
-    source: Layout, target: Layout, matches: Mapping[str, str], duties: Duties
+    source: GraphLayout, target: GraphLayout, matches: Mapping[str, str], duties: Duties
 ) -> dict[Width, int]:
     """Every width of the target, at its size in the source.
 
@@ -73,12 +73,12 @@ def _guessed(
     return {**sizes, width: largest}
 
 
-def _all_widths(target: Layout) -> set[Width]:
+def _all_widths(target: GraphLayout) -> set[Width]:
     found = {w for t in target.tensors.values() for a in t.axes for f in a for w in widths(f.axis)}
     return found | {w for d in target.values.values() for a in d.axes for w in widths(a)}
 
 
-def _carried_widths(target: Layout, duties: Duties) -> set[Width]:
+def _carried_widths(target: GraphLayout, duties: Duties) -> set[Width]:
     """Widths that layers with a value of the source have; those that no equation reaches stand
     beside axes that never grow, as the groups of a convolution over them do."""
     exact = [t for t in target.tensors.values() if isinstance(duties.of.get(t.layer), Exact)]
@@ -86,7 +86,7 @@ def _carried_widths(target: Layout, duties: Duties) -> set[Width]:
 
 
 def _tensor_equations(
-    source: Layout, target: Layout, matches: Mapping[str, str]
+    source: GraphLayout, target: GraphLayout, matches: Mapping[str, str]
 ) -> Sequence[Equation]:
     found = []
     for tensor in target.tensors.values():
@@ -111,14 +111,18 @@ def _tensor_equations(
     return found
 
 
-def source_tensor(source: Layout, name: str, layer: str, matches: Mapping[str, str]) -> str | None:
+def source_tensor(
+    source: GraphLayout, name: str, layer: str, matches: Mapping[str, str]
+) -> str | None:
     """The source's name of a tensor of a matched layer, aliases resolved; None if it has none."""
     old = matches[layer] + name[len(layer) :]
     old = source.aliases.get(old, old)
     return old if old in source.tensors else None
 
 
-def _value_equations(source: Layout, target: Layout, duties: Duties) -> Sequence[Equation]:
+def _value_equations(
+    source: GraphLayout, target: GraphLayout, duties: Duties
+) -> Sequence[Equation]:
     found = [
         Equation(a, source.size(b), new.name)
         for new, old in zip(target.spec.inputs, source.spec.inputs, strict=True)

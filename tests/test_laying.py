@@ -7,7 +7,7 @@ import pytest
 from net2net_cli.axes import Unifier, Width
 from net2net_cli.errors import SpecError, UnreachableError
 from net2net_cli.laying import layout_of
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.plan import Rescale
 from net2net_cli.spec import to_spec
 from tests.support.memory import EXACT, Judge, teacher_of
@@ -16,7 +16,7 @@ from tests.test_solve import document, grows
 IDS = "{ids: {shape: [3], dtype: int64, high: 9}}"
 
 
-def layout(layers: str, shape: str = "[4]") -> Layout:
+def layout(layers: str, shape: str = "[4]") -> GraphLayout:
     return layout_of(to_spec(document(layers, shape)))
 
 

@@ -51,9 +51,9 @@ class Arg:
     none: bool = False
 
 
-Fill = Literal["uniform", "normal", "ones", "zeros", "init", "count"]
-"""How torch initialises an entry: uniform in +-1/sqrt(fan-in), N(0, 1), 1, 0, argument ``init``;
-``count`` is the int64 0 of ``num_batches_tracked``."""
+Fill = Literal["uniform", "normal", "scaled", "ones", "zeros", "init", "count"]
+"""How an entry is initialised: uniform in +-1/sqrt(fan-in), N(0, 1), N(0, a family's own standard
+deviation squared), 1, 0, argument ``init``; ``count`` is the int64 0 of ``num_batches_tracked``."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from net2net_cli.axes import Axis, Number
 from net2net_cli.errors import SpecError
 from net2net_cli.laying.builder import Builder
 from net2net_cli.laying.rules import apply_layer
-from net2net_cli.layout import NOTHING, Data, Layout
+from net2net_cli.layout import NOTHING, Data, GraphLayout
 from net2net_cli.network import Spec
 
 __all__ = ["layout_of"]
 
 
-def layout_of(spec: Spec) -> Layout:
+def layout_of(spec: Spec) -> GraphLayout:
     """Lay a network out. Raises SpecError, with file and line, where shapes do not fit."""
     builder = Builder(spec)
     for given in spec.inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from net2net_cli.axes import Axis, Unifier
 from net2net_cli.laying.sharing import unify_shared
-from net2net_cli.layout import NOTHING, Data, Demand, Factor, LaidTensor, Layout
+from net2net_cli.layout import NOTHING, Data, Demand, Factor, GraphLayout, LaidTensor
 from net2net_cli.network import Layer, Spec
 
 
@@ -39,27 +39,27 @@ class Builder:
         """The tensor that a name stands for."""
         return self.aliases.get(name, name)
 
-    def finish(self) -> Layout:
+    def finish(self) -> GraphLayout:
         """Resolve every axis."""
         resolve = self.unifier.resolve
         for axis, reason in self.unifier.fixed:
             self.demand(axis, NOTHING, "", reason)
-        return Layout(
-            self.spec,
-            {name: self._resolved(t) for name, t in self.tensors.items()},
-            self.aliases,
-            {
+        return GraphLayout(
+            tensors={name: self._resolved(t) for name, t in self.tensors.items()},
+            aliases=self.aliases,
+            demands=tuple(
+                Demand(resolve(d.axis), d.bears, d.layer, d.reason, d.joint) for d in self.demands
+            ),
+            sizes=dict(self.unifier.sizes),
+            spec=self.spec,
+            values={
                 name: Data(tuple(resolve(a) for a in data.axes), data.settled, data.normed)
                 for name, data in self.values.items()
             },
-            {
+            arguments={
                 layer: {arg: tuple(resolve(a) for a in axes) for arg, axes in found.items()}
                 for layer, found in self.arguments.items()
             },
-            tuple(
-                Demand(resolve(d.axis), d.bears, d.layer, d.reason, d.joint) for d in self.demands
-            ),
-            dict(self.unifier.sizes),
         )
 
     def _resolved(self, tensor: LaidTensor) -> LaidTensor:

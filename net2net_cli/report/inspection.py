@@ -9,7 +9,7 @@ from math import prod
 from net2net_cli.axes import Width
 from net2net_cli.expansion import KINDS
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.layout import EACH, Layout, tensor_widths
+from net2net_cli.layout import EACH, GraphLayout, Layout, tensor_widths
 from net2net_cli.network import Layer, Value
 from net2net_cli.spec.arguments import normalise_default
 
@@ -38,7 +38,7 @@ class WidthRow:
     reasons: tuple[str, ...]
 
 
-def layer_rows(layout: Layout) -> tuple[LayerRow, ...]:
+def layer_rows(layout: GraphLayout) -> tuple[LayerRow, ...]:
     """The layers, in the order in which they run."""
     return tuple(
         LayerRow(

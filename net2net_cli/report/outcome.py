@@ -11,7 +11,7 @@ from net2net_cli.errors import Net2NetError
 
 if TYPE_CHECKING:
     from net2net_cli.diff import Difference
-    from net2net_cli.layout import Layout
+    from net2net_cli.layout import GraphLayout
     from net2net_cli.plan import Plan
     from net2net_cli.verification import Verification
 
@@ -70,7 +70,7 @@ class Outcome:
     diagnostics: tuple[Diagnostic, ...] = ()
     teacher: Checkpoint | None = None
     student: Checkpoint | None = None
-    inspected: Layout | None = None
+    inspected: GraphLayout | None = None
     spec: str | None = None
     differences: tuple[Difference, ...] | None = None
     plan: Plan | None = None

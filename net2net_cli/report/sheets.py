@@ -11,7 +11,7 @@ from net2net_cli.report.outcome import Checkpoint, Outcome
 
 if TYPE_CHECKING:
     from net2net_cli.diff import Difference
-    from net2net_cli.layout import Layout
+    from net2net_cli.layout import GraphLayout, Layout
     from net2net_cli.plan import Insert, Operation, Plan, Widen
     from net2net_cli.verification import Verification
     from net2net_cli.verify.proof import Proof
@@ -97,7 +97,7 @@ def figure(number: float) -> str:
     return "0" if number == 0 else f"{number:.1e}"
 
 
-def _layers(layout: Layout) -> Sheet:
+def _layers(layout: GraphLayout) -> Sheet:
     from net2net_cli.diff import shown
     from net2net_cli.report.inspection import layer_rows
 

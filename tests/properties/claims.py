@@ -13,7 +13,7 @@ from net2net_cli.api import Choices
 from net2net_cli.axes import Width
 from net2net_cli.errors import UnreachableError
 from net2net_cli.expansion import SPLITS
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.plan import Rescale
 from net2net_cli.spec import Document, dump
 from tests.support.draws import Draws
@@ -57,7 +57,7 @@ def more_of(d: Draws, size: int, *, whole: bool) -> int:
     return size * d.number(2, 3) if whole else size + d.number(1, size + 2)
 
 
-def drawn_sizes(d: Draws, layout: Layout) -> Mapping[Width, int]:
+def drawn_sizes(d: Draws, layout: GraphLayout) -> Mapping[Width, int]:
     """New sizes for some of the widths that can grow; in half of the cases whole multiples."""
     free, whole = layout.free(), d.flag()
     return {

@@ -17,7 +17,7 @@ from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.growing import deepenings, widened, with_sizes
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying import layout_of
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.spec import dump, insert_after, to_spec
 from tests.properties.claims import (
     FROZEN,
@@ -109,13 +109,13 @@ def insertion(d: Draws, shape: Shape) -> dict[str, Entry]:
     return made or {"new": layer(d, shape)[0]}
 
 
-def floating(judge: Judge, layout: Layout) -> list[str]:
+def floating(judge: Judge, layout: GraphLayout) -> list[str]:
     """The values that are no ids."""
     ids = {i.name for i in judge.model.spec.inputs if i.dtype == "int64"}
     return [name for name in layout.values if name not in ids]
 
 
-def joined(d: Draws, layout: Layout, place: str) -> dict[str, Entry]:
+def joined(d: Draws, layout: GraphLayout, place: str) -> dict[str, Entry]:
     """A new sum, product or concatenation of a value and others that are there already."""
     shape = tuple(layout.size(axis) for axis in layout.values[place].axes)
     alike = [

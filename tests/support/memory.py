@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from net2net_cli import diff, recipe
+from net2net_cli import diff, making, recipe
 from net2net_cli.api import Choices, Model, Plan, from_json, plan_of, to_json
 from net2net_cli.errors import Place
 from net2net_cli.execute import Executor
@@ -127,8 +127,10 @@ class Judge:
             layout_of(to_spec(parse_document(text, FILE))) for text in (plan.source, plan.target)
         )
         comparison = diff.compare(source, wanted)
-        recipes = recipe.make_recipes(comparison, plan, self.model.dtypes)
-        recipe.check(recipes, comparison, tuple(self.model.source.tensors))
+        recipes = making.make_recipes(comparison, plan, self.model.dtypes)
+        recipe.check(
+            recipes, comparison.source, comparison.target, tuple(self.model.source.tensors)
+        )
         executor = Executor(self.model.source.tensor, self._measured(recipes))
         state = {r.name: executor.make(r) for r in recipes}
         for r in recipes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from net2net_cli.layout import Layout
+from net2net_cli.layout import GraphLayout
 from net2net_cli.spec import Document, Spec, read_document, resolve, to_spec
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -84,7 +84,7 @@ def random_inputs(count: int, *shape: int) -> Tensor:
     return torch.randn(count, *shape, generator=generator, dtype=torch.float64)
 
 
-def random_state(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
+def random_state(layout: GraphLayout, seed: int = 0) -> dict[str, Tensor]:
     """Weights for a network: one tensor for each of the layout's, as ``random_tensor`` draws it."""
     generator = torch.Generator().manual_seed(seed)
     return {
