@@ -1,8 +1,22 @@
 """Checkpoints on disk: reading them lazily (``source``), writing them atomically (``sink``)."""
 
+from net2net_cli.io.carried import small_files
+from net2net_cli.io.config import read_json
 from net2net_cli.io.sink import Written, write_checkpoint
 from net2net_cli.io.source import Source, open_source
 from net2net_cli.io.target import check_output
+from net2net_cli.io.tensor_file import WORKERS, Copied
 from net2net_cli.io.tensors import TensorInfo
 
-__all__ = ["Source", "TensorInfo", "Written", "check_output", "open_source", "write_checkpoint"]
+__all__ = [
+    "WORKERS",
+    "Copied",
+    "Source",
+    "TensorInfo",
+    "Written",
+    "check_output",
+    "open_source",
+    "read_json",
+    "small_files",
+    "write_checkpoint",
+]

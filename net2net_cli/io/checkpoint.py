@@ -47,13 +47,25 @@ class Source(ABC):
         """``sha256:`` and the digest of names, types and shapes."""
         return header_digest(self.tensors.values())
 
-    def digest(self) -> str:
-        """``sha256:`` and the digest of the content; reads every byte."""
-        content = {}
-        for name, info in self.tensors.items():
+    def tensor_digest(self, name: str) -> str:
+        """The hex sha256 of a tensor's bytes, which are read once."""
+        known = self._digests()
+        if name not in known:
             with self.raw(name) as data:
-                content[info] = sha256(data).hexdigest()
-        return tree_digest(content)
+                known[name] = sha256(data).hexdigest()
+        return known[name]
+
+    def digest(self) -> str:
+        """``sha256:`` and the digest of the content; reads whatever was not read for it before."""
+        return tree_digest({i: self.tensor_digest(n) for n, i in self.tensors.items()})
+
+    def release(self, name: str) -> None:
+        """Lets go of the memory that a tensor's bytes took, which may be read again."""
+        del name  # whatever holds them in memory has nothing to let go of
+
+    def _digests(self) -> dict[str, str]:
+        found: dict[str, str] = self.__dict__.setdefault("_known_digests", {})
+        return found
 
     def __enter__(self) -> Self:
         return self

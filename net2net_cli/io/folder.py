@@ -1,23 +1,29 @@
-"""A Hugging Face folder as a source: ``model.safetensors``, or shards named by an index."""
+"""A Hugging Face folder as a source: one file, or shards named by an index.
+
+``model.safetensors`` and its shards come first, as in transformers; ``pytorch_model.bin`` and its
+shards are read where there are none.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from net2net_cli.errors import CheckpointError
 from net2net_cli.io.checkpoint import Source
-from net2net_cli.io.failures import reported, shown
-from net2net_cli.io.safetensors import SafetensorsSource
+from net2net_cli.io.config import read_json
+from net2net_cli.io.failures import shown
+from net2net_cli.io.file import open_file
+from net2net_cli.io.shards import INDEX, SINGLE, TORCH_INDEX, TORCH_SINGLE
+from net2net_cli.io.unreadable import not_a_checkpoint
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+_INDEX_LIMIT = 100_000_000  # bytes; a million tensors
+_KINDS = ((SINGLE, INDEX), (TORCH_SINGLE, TORCH_INDEX))
 
 
 class FolderSource(Source):
-    """A folder with a checkpoint in one or more safetensors files.
+    """A folder with a checkpoint in one or more files.
 
     ``metadata`` is the only file's, or what all shards agree on.
     """
@@ -25,24 +31,22 @@ class FolderSource(Source):
     def __init__(self, path: Path, label: str) -> None:
         self.label = label
         self.path = path
-        if (path / SINGLE).exists():
-            shards = {SINGLE: SafetensorsSource(path / SINGLE, str(path / SINGLE), path / SINGLE)}
-            self._owner = dict.fromkeys(shards[SINGLE].tensors, SINGLE)
-        elif (path / INDEX).exists():
-            self._owner = _read_index(path / INDEX)
-            shards = _open_shards(path, self._owner)
-        else:
-            raise _not_a_checkpoint(path, label)
-        self._shards = shards
-        self.files = tuple(path / name for name in shards)
-        self.tensors = {name: shards[owner].tensors[name] for name, owner in self._owner.items()}
+        self._shards, self._owner = _open(path, label)
+        self.files = tuple(path / name for name in self._shards)
+        self.tensors = {
+            name: self._shards[owner].tensors[name] for name, owner in self._owner.items()
+        }
         self.metadata = dict(
-            set.intersection(*(set(shard.metadata.items()) for shard in shards.values()))
+            set.intersection(*(set(shard.metadata.items()) for shard in self._shards.values()))
         )
 
     def raw(self, name: str) -> memoryview:
         """The tensor's bytes, in its shard."""
         return self._shards[self._owner[name]].raw(name)
+
+    def release(self, name: str) -> None:
+        """As its shard does."""
+        self._shards[self._owner[name]].release(name)
 
     def close(self) -> None:
         """Closes every shard."""
@@ -50,16 +54,22 @@ class FolderSource(Source):
             shard.close()
 
 
+def _open(folder: Path, label: str) -> tuple[dict[str, Source], dict[str, str]]:
+    """The files by name, and each tensor's file."""
+    for single, index in _KINDS:
+        if (folder / single).exists():
+            source = open_file(folder / single, str(folder / single), folder / single)
+            return {single: source}, dict.fromkeys(source.tensors, single)
+        if (folder / index).exists():
+            owner = _read_index(folder / index)
+            return _open_shards(folder, folder / index, owner), owner
+    raise not_a_checkpoint(folder, label)
+
+
 def _read_index(path: Path) -> dict[str, str]:
     """Tensor name -> shard, as the index says; every shard lies inside the folder."""
-    where = shown(path)
-    with reported(CheckpointError, "read", path):
-        data = path.read_bytes()
-    try:
-        index: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the index is not valid JSON: {error}", where=where) from error
-    owner = index.get("weight_map") if isinstance(index, dict) else None
+    index = read_json(path, "the index", kind=CheckpointError, limit=_INDEX_LIMIT)
+    where, owner = shown(path), index.get("weight_map")
     if not isinstance(owner, dict) or not owner:
         raise CheckpointError("the index has no `weight_map` of tensors to files", where=where)
     for name, shard in owner.items():
@@ -78,22 +88,22 @@ def _is_inside(shard: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *shard}
 
 
-def _open_shards(folder: Path, owner: Mapping[str, str]) -> dict[str, SafetensorsSource]:
-    index = shown(folder / INDEX)
-    shards: dict[str, SafetensorsSource] = {}
+def _open_shards(folder: Path, index: Path, owner: Mapping[str, str]) -> dict[str, Source]:
+    where = shown(index)
+    shards: dict[str, Source] = {}
     for file in sorted(set(owner.values())):
         path = folder / file
         if not path.exists():
             raise CheckpointError(
                 f"the shard `{shown(file)}` is missing",
-                where=index,
+                where=where,
                 hint="the download may be incomplete",
             )
-        shards[file] = SafetensorsSource(path, str(path), path)
+        shards[file] = open_file(path, str(path), path)
     for name, file in owner.items():
         if name not in shards[file].tensors:
             raise CheckpointError(
-                f"tensor `{shown(name)}` is not in the shard `{shown(file)}`", where=index
+                f"tensor `{shown(name)}` is not in the shard `{shown(file)}`", where=where
             )
     for file, shard in shards.items():
         for name in shard.tensors:
@@ -101,17 +111,6 @@ def _open_shards(folder: Path, owner: Mapping[str, str]) -> dict[str, Safetensor
                 raise CheckpointError(
                     f"the shard `{shown(file)}` holds tensor `{shown(name)}`, "
                     "which the index does not put there",
-                    where=index,
+                    where=where,
                 )
     return shards
-
-
-def _not_a_checkpoint(path: Path, label: str) -> CheckpointError:
-    with reported(CheckpointError, "read", label):
-        names = sorted(entry.name for entry in path.iterdir())
-    found = [n for n in names if n.endswith((".safetensors", ".bin", ".pt", ".pth"))]
-    hint = "name the file itself: " + ", ".join(shown(path / n) for n in found[:3])
-    return CheckpointError(
-        f"the folder `{shown(label)}` holds neither {SINGLE} nor {INDEX}",
-        hint=hint if found else None,
-    )

@@ -34,6 +34,13 @@ class SafetensorsSource(Source):
         first, end = self._spans[name]
         return memoryview(self._map)[first:end]
 
+    def release(self, name: str) -> None:
+        """Unmaps the tensor's pages; the file's cache keeps what there is room for."""
+        first, end = self._spans[name]
+        start = first - first % mmap.PAGESIZE
+        if end > start and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED, start, end - start)
+
     def close(self) -> None:
         """Unmaps the file, now or with the last tensor that was taken."""
         with suppress(BufferError):  # taken tensors hold the mapping, and free it with them

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
 from net2net_cli.errors import OutputError
 from net2net_cli.io.digest import tree_digest
+from net2net_cli.io.exchange import publish_folder
 from net2net_cli.io.failures import reported
-from net2net_cli.io.header import render_header, write_order
-from net2net_cli.io.spool import PIECE, spool_file, write_all
+from net2net_cli.io.model_folder import Content, write_files, write_shards
+from net2net_cli.io.occupied import check_folder
+from net2net_cli.io.shards import split
+from net2net_cli.io.spool import PIECE, spool_file
 from net2net_cli.io.target import Target, check_output
-from net2net_cli.io.temporary import publish, stale_temporaries, temporary
-from net2net_cli.io.tensors import TensorInfo, from_bytes, raw_bytes
-
-if TYPE_CHECKING:
-    import torch
+from net2net_cli.io.temporary import (
+    publish,
+    stale_temporaries,
+    sync_folder,
+    temporary,
+    temporary_folder,
+)
+from net2net_cli.io.tensor_file import (
+    WORKERS,
+    Final,
+    Produce,
+    write_safetensors,
+    write_torch,
+)
+from net2net_cli.io.tensors import TensorInfo
 
 __all__ = ["Produce", "Written", "check_output", "stale_temporaries", "write_checkpoint"]
 
-Produce = Callable[[TensorInfo], "torch.Tensor | memoryview"]
-"""Gives a tensor on the CPU, or its bytes; it may reuse one buffer for all of them."""
+Check = Callable[[Path], None]
+Finish = Callable[[], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: ``path`` (None: standard output), content digest, size of the file.
+    """What was written: ``path`` of the file or folder (None: standard output), content digest.
 
-    ``metadata`` says whether the metadata went with it: a torch state dict has no room for any.
+    ``nbytes`` is the size of the file, or of all files with tensors; ``metadata`` says whether the
+    metadata went with it: a torch state dict has no room for any.
     """
 
     path: Path | None
@@ -51,24 +63,82 @@ def write_checkpoint(
     *,
     overwrite: bool = False,
     sources: Sequence[Path] = (),
-    check: Callable[[Path], None] | None = None,
+    check: Check | None = None,
+    files: Mapping[str, Content] = MappingProxyType({}),
+    shard_bytes: int | None = None,
+    finish: Finish | None = None,
+    final: Final | None = None,
+    workers: int = WORKERS,
 ) -> Written:
-    """Writes the tensors to a file, a folder or ``-``; ``produce`` is called once for each.
+    """Writes the tensors to a file, a folder or ``-``; ``produce`` is called once for each, from
+    ``workers`` threads at once. ``final`` gives the metadata once all are made, of the same length.
 
     The format follows the name's ending: a torch state dict for .pt, .pth and .bin (held in memory
-    as a whole), safetensors for all others. The file is written under a temporary name, given to
-    ``check``, and renamed only when that returned; whatever is raised leaves nothing behind.
-    OutputError for every reason not to write; AssertionError where ``produce`` breaks its promise.
+    as a whole), safetensors for all others. A folder is one of Hugging Face's: ``shard_bytes`` (5
+    GB) limits the tensors in a file, and ``files`` lie beside them. What is written has a temporary
+    name, is given to ``check``, and is renamed only when that returned; the files that ``finish``
+    then gives go into the folder too. Whatever is raised leaves nothing behind.
+
+    OutputError for every reason not to write; AssertionError where ``produce`` breaks its promise,
+    and for ``files`` or ``finish`` where there is no folder.
     """
     target = check_output(output, sources, overwrite=overwrite)
     assert len({t.name for t in tensors}) == len(tensors), "two tensors have one name"
-    header = None if target.format == "torch" else render_header(tensors, metadata)
-    with _opened(target) as (temp, descriptor):
+    if target.format == "folder":
+        shards = split(tensors, shard_bytes)
+        with _folder(target, sources, overwrite=overwrite) as (temp, label):
+            content, size = write_shards(temp, shards, metadata, produce, label, final, workers)
+            write_files(temp, files, label)
+            sync_folder(temp)
+            if check:
+                check(temp)
+            if finish:
+                write_files(temp, finish(), label)
+                sync_folder(temp)
+        return Written(target.shown, tree_digest(content), size, metadata=True)
+    assert not files, "a file has no other files beside it"
+    assert finish is None, "a file has no other files beside it"
+    return _write_file(
+        target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
+    )
+
+
+@contextmanager
+def _folder(
+    target: Target, sources: Sequence[Path], *, overwrite: bool
+) -> Iterator[tuple[Path, Path]]:
+    """A temporary folder, which takes its name at the end, and what errors call it."""
+    assert target.file is not None
+    assert target.shown is not None
+    with temporary_folder(target.file) as temp:
+        yield temp, target.shown
+        # Hours may have passed, and somebody may have put there what must not go.
+        with reported(OutputError, "write", target.shown):
+            check_folder(target.file, target.shown, sources, overwrite=overwrite)
+        publish_folder(temp, target.file, overwrite=overwrite)
+
+
+def _write_file(
+    target: Target,
+    tensors: Sequence[TensorInfo],
+    metadata: Mapping[str, str],
+    produce: Produce,
+    check: Check | None,
+    final: Final | None,
+    workers: int,
+    *,
+    overwrite: bool,
+) -> Written:
+    torch_file = target.format == "torch"
+    opened = temporary(target.file) if target.file else spool_file("stdout", OutputError)
+    with opened as (temp, descriptor):
         label = str(target.shown or temp)
-        if header is None:
-            content = _write_torch(descriptor, tensors, produce, label)
+        if torch_file:
+            content = write_torch(descriptor, tensors, produce, label)
         else:
-            content = _write_safetensors(descriptor, header, tensors, produce, label)
+            content = write_safetensors(
+                descriptor, tensors, metadata, produce, label, final, workers
+            )
         with reported(OutputError, "write", label):
             if target.file:
                 os.fsync(descriptor)
@@ -79,92 +149,7 @@ def write_checkpoint(
             publish(temp, target.file, overwrite=overwrite)
         else:
             _copy_to_stdout(descriptor)
-    return Written(target.shown, tree_digest(content), size, header is not None)
-
-
-@contextmanager
-def _opened(target: Target) -> Iterator[tuple[Path, int]]:
-    if target.file is None:
-        with spool_file("stdout", OutputError) as made:
-            yield made
-        return
-    if target.folder:
-        with reported(OutputError, "make", target.folder):
-            target.folder.mkdir()
-    try:
-        with temporary(target.file) as made:
-            yield made
-    except BaseException:
-        if target.folder:
-            with suppress(OSError):  # somebody put something there meanwhile
-                target.folder.rmdir()
-        raise
-
-
-def _write_safetensors(
-    descriptor: int,
-    header: bytes,
-    tensors: Sequence[TensorInfo],
-    produce: Produce,
-    label: str,
-) -> dict[TensorInfo, str]:
-    with reported(OutputError, "write", label):
-        _reserve(descriptor, len(header) + sum(t.nbytes for t in tensors))
-        write_all(descriptor, memoryview(header))
-    content = {}
-    for info in write_order(tensors):
-        data = _bytes_of(produce(info), info)
-        hasher = sha256()
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            hasher.update(piece)
-            with reported(OutputError, "write", label):
-                write_all(descriptor, piece)
-        content[info] = hasher.hexdigest()
-    return content
-
-
-def _write_torch(
-    descriptor: int,
-    tensors: Sequence[TensorInfo],
-    produce: Produce,
-    label: str,
-) -> dict[TensorInfo, str]:
-    import torch
-
-    state, content = {}, {}
-    for info in tensors:
-        data = _bytes_of(produce(info), info)
-        content[info] = sha256(data).hexdigest()
-        state[info.name] = from_bytes(data, info).clone()
-    with reported(OutputError, "write", label), os.fdopen(os.dup(descriptor), "wb") as stream:
-        try:
-            torch.save(state, stream)  # to a stream: the file's name would be in the bytes
-        except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # torch hides a full disk behind its own
-                raise error.__context__ from error
-            raise
-    return content
-
-
-def _bytes_of(produced: torch.Tensor | memoryview, info: TensorInfo) -> memoryview:
-    if isinstance(produced, memoryview):
-        assert produced.nbytes == info.nbytes, f"{info.name}: {produced.nbytes} bytes"
-        return produced.cast("B") if produced.nbytes else memoryview(b"")
-    found = TensorInfo(info.name, str(produced.dtype).removeprefix("torch."), tuple(produced.shape))
-    assert found == info, f"produced {found}, promised {info}"
-    assert produced.device.type == "cpu", f"{info.name} is on {produced.device}"
-    return raw_bytes(produced)
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    # A full disk is told before the work, not after it.
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(descriptor, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
+    return Written(target.shown, tree_digest(content), size, not torch_file)
 
 
 def _copy_to_stdout(descriptor: int) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from net2net_cli.errors import CheckpointError, closest
 from net2net_cli.io.checkpoint import Source
 from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.file import open_file
 from net2net_cli.io.folder import FolderSource
-from net2net_cli.io.safetensors import SafetensorsSource
 from net2net_cli.io.spool import spooled
 from net2net_cli.io.tensors import TensorInfo
 from net2net_cli.io.torch_file import ENDINGS as TORCH_ENDINGS
-from net2net_cli.io.torch_file import TorchSource
 
 __all__ = ["Source", "TensorInfo", "open_source"]
 
@@ -44,7 +42,7 @@ def open_source(text: str | Path) -> Source:
                 return _open_stream(stream, str(path))
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"`{shown(label)}` is neither a file nor a folder")
-    return _open_file(path, str(path), path)
+    return open_file(path, str(path), path)
 
 
 def find_checkpoint(name: str) -> Path:
@@ -79,28 +77,4 @@ def _standard_input() -> BinaryIO:
 def _open_stream(stream: BinaryIO, label: str) -> Source:
     # The spooled file may go at once: what was opened from it keeps its data alive.
     with spooled(stream, label) as file:
-        return _open_file(file, label, None)
-
-
-def _open_file(file: Path, label: str, path: Path | None) -> Source:
-    with reported(CheckpointError, "read", label), file.open("rb") as stream:
-        head = stream.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            "a Git LFS pointer, not the checkpoint itself",
-            where=shown(label),
-            hint="fetch it with `git lfs pull`",
-        )
-    if _is_torch(head, path.suffix if path else ""):
-        if not head:
-            raise CheckpointError("the file is empty", where=shown(label))
-        return TorchSource(file, label, path)
-    return SafetensorsSource(file, label, path)
-
-
-def _is_torch(head: bytes, ending: str) -> bool:
-    """By content; the name's ending decides only where the content says nothing."""
-    if head[8:9] == b"{":  # a safetensors header; its length before it may be any bytes
-        return False
-    pickled: Sequence[bytes] = [b"\x80" + bytes([protocol]) for protocol in range(2, 6)]
-    return head.startswith((b"PK\x03\x04", *pickled)) or ending in TORCH_ENDINGS
+        return open_file(file, label, None)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from net2net_cli.errors import OutputError, closest
 from net2net_cli.io.failures import reported, shown
-from net2net_cli.io.folder import INDEX, SINGLE
+from net2net_cli.io.occupied import check_folder
 from net2net_cli.io.temporary import exists_error
 from net2net_cli.io.torch_file import ENDINGS as TORCH_ENDINGS
 
@@ -22,21 +22,23 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 class Target:
     """An output that may be written.
 
-    ``shown`` is the file as the user would name it (None: standard output), ``file`` the same with
-    links resolved, ``folder`` the folder to make first, where it is missing.
+    ``shown`` is the file or folder as the user would name it (None: standard output), ``file`` the
+    same with links resolved.
     """
 
     shown: Path | None
     file: Path | None
-    folder: Path | None
-    format: Literal["safetensors", "torch"]
+    format: Literal["safetensors", "torch", "folder"]
 
 
-def check_output(output: str, sources: Sequence[Path] = (), *, overwrite: bool = False) -> Target:
-    """Where the output goes: a file, a folder (``OUT/model.safetensors``) or ``-``.
+def check_output(
+    output: str, sources: Sequence[Path] = (), *, overwrite: bool = False, folders: bool = True
+) -> Target:
+    """Where the output goes: a file, a folder (``OUT/``, or one that is there) or ``-``.
 
     OutputError where it exists and ``overwrite`` is false, is one of ``sources`` (files or
-    folders), has no folder to lie in, is no plain file, or is a terminal. Touches nothing.
+    folders), has no folder to lie in, is no plain file or no folder that may be replaced
+    (``check_folder``), is a terminal, or is a folder where ``folders`` is false. Touches nothing.
     """
     if output == "-":
         if sys.stdout is not None and sys.stdout.isatty():
@@ -44,36 +46,23 @@ def check_output(output: str, sources: Sequence[Path] = (), *, overwrite: bool =
                 "a checkpoint cannot be written to a terminal",
                 hint="redirect standard output, or name a file with -o",
             )
-        return Target(None, None, None, "safetensors")
+        return Target(None, None, "safetensors")
     if not output or "\0" in output:
         raise OutputError(f"`{shown(output)}` cannot be the name of an output")
     with reported(OutputError, "write", output):
-        if output.endswith(os.sep) or Path(output).is_dir():
-            return _folder_target(output, sources, overwrite=overwrite)
         path = Path(output)
         file = Path(os.path.realpath(path))
+        if output.endswith(os.sep) or path.is_dir():
+            if not folders:
+                raise OutputError(
+                    f"`{shown(output)}` names a folder", hint="name a file to be written"
+                )
+            _check_parent(file.parent, path)
+            check_folder(file, path, sources, overwrite=overwrite)
+            return Target(path, file, "folder")
         _check_parent(file.parent, path)
         _check_file(file, path, sources, overwrite=overwrite)
-    return Target(path, file, None, "torch" if path.suffix in TORCH_ENDINGS else "safetensors")
-
-
-def _folder_target(output: str, sources: Sequence[Path], *, overwrite: bool) -> Target:
-    folder = Path(output)
-    path = folder / SINGLE
-    if not folder.is_dir():
-        if os.path.lexists(folder):
-            raise OutputError(f"`{shown(folder)}` is not a folder")
-        _check_parent(folder.parent, folder)
-        return Target(path, Path(os.path.realpath(path)), folder, "safetensors")
-    if (folder / INDEX).exists():
-        raise OutputError(
-            f"the folder `{shown(folder)}` holds a checkpoint in shards ({INDEX})",
-            hint="choose another folder, or remove them first",
-        )
-    file = Path(os.path.realpath(path))
-    _check_parent(file.parent, path)
-    _check_file(file, path, sources, overwrite=overwrite)
-    return Target(path, file, None, "safetensors")
+    return Target(path, file, "torch" if path.suffix in TORCH_ENDINGS else "safetensors")
 
 
 def _check_parent(folder: Path, path: Path) -> None:
@@ -96,7 +85,7 @@ def _check_parent(folder: Path, path: Path) -> None:
 def _check_file(file: Path, path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     if not file.exists():
         return
-    read = [f for s in sources for f in (s.glob("*.safetensors") if s.is_dir() else [s])]
+    read = [f for s in sources for f in (s.iterdir() if s.is_dir() else [s])]
     if any(source.exists() and source.samefile(file) for source in read):
         raise OutputError(
             f"`{shown(path)}` is the checkpoint that is read", hint="choose another name"

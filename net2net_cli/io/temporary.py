@@ -1,15 +1,18 @@
-"""Temporary files that do not outlive a run, and how one becomes the output.
+"""Temporary files and folders that do not outlive a run, and how a file becomes the output.
 
-A temporary file lies beside the output, as ``.NAME.net2net-PID-RANDOM.tmp``. Its run holds a lock
-on it and removes it however the run ends; one that a killed run left behind is removed by the next
-run that writes the same output.
+One lies beside the output, as ``.NAME.net2net-PID-RANDOM.tmp``. Its run holds a lock on it and
+removes it however the run ends; one that a killed run left behind is removed by the next run that
+writes the same output. A folder on its way out (``exchange``) is named ``.old`` instead, and is
+removed only while the output exists: without it, it is all that is left of what was there.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +20,7 @@ from pathlib import Path
 from net2net_cli.errors import Net2NetError, OutputError
 from net2net_cli.io.failures import reported, shown
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_NAME = 255 - len("..net2net-999999999-12345678.tmp")  # bytes; file systems allow 255
 
 
@@ -26,14 +30,13 @@ def temporary(
 ) -> Iterator[tuple[Path, int]]:
     """A new file beside that path, and its descriptor; removed at the end unless renamed."""
     stale_temporaries(beside)
-    path = beside.parent / f"{_prefix(beside)}{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    path = temporary_name(beside)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = -1
     try:  # the file may be there, and the name of its descriptor not yet, when a signal comes
         with reported(kind, "write", path):
             descriptor = os.open(path, flags, mode)
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
         yield path, descriptor
     finally:
         with suppress(OSError):
@@ -42,16 +45,60 @@ def temporary(
             os.close(descriptor)
 
 
+@contextmanager
+def temporary_folder(beside: Path) -> Iterator[Path]:
+    """A new folder beside that path, for files alone; removed at the end unless renamed."""
+    stale_temporaries(beside)
+    path = temporary_name(beside)
+    descriptor = -1
+    try:
+        with reported(OutputError, "write", path):
+            path.mkdir()
+            descriptor = os.open(path, _FOLDER)
+        _lock(descriptor)
+        yield path
+    finally:
+        with suppress(OSError):
+            remove_folder(path)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def temporary_name(beside: Path, ending: str = "tmp") -> Path:
+    """A name of this run's that nothing has yet."""
+    return beside.parent / f"{_prefix(beside)}{os.getpid()}-{os.urandom(4).hex()}.{ending}"
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder of files; OSError, and nothing is removed, where it holds another folder."""
+    descriptor = os.open(path, _FOLDER)
+    try:
+        names = [entry.name for entry in os.scandir(descriptor)]
+        for name in names:
+            mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), name)
+        for name in names:
+            os.unlink(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+    path.rmdir()
+
+
 def stale_temporaries(output: Path) -> list[Path]:
     """Removes what dead runs left beside that output; gives what it removed."""
-    pattern = re.compile(re.escape(_prefix(output)) + r"(\d{1,9})-[0-9a-f]{8}\.tmp")
+    pattern = re.compile(re.escape(_prefix(output)) + r"(\d{1,9})-[0-9a-f]{8}\.(tmp|old)")
     removed = []
     with suppress(OSError):
         for entry in os.scandir(output.parent):
             found = pattern.fullmatch(entry.name)
-            if found and entry.is_file(follow_symlinks=False) and not _alive(int(found[1])):
+            if found is None or _alive(int(found[1])):
+                continue
+            folder = entry.is_dir(follow_symlinks=False)
+            ours = folder or (entry.is_file(follow_symlinks=False) and found[2] == "tmp")
+            if ours and (found[2] == "tmp" or os.path.lexists(output)):
                 with suppress(OSError):
-                    _remove_unlocked(Path(entry.path))
+                    _remove_unlocked(Path(entry.path), folder=folder)
                     removed.append(Path(entry.path))
     return removed
 
@@ -63,7 +110,7 @@ def publish(temp: Path, output: Path, *, overwrite: bool) -> None:
             temp.replace(output)
         else:
             _publish_new(temp, output)
-        _sync_folder(output.parent)
+        sync_folder(output.parent)
 
 
 def exists_error(output: Path | str) -> OutputError:
@@ -83,13 +130,14 @@ def _publish_new(temp: Path, output: Path) -> None:
         temp.rename(output)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # some file systems cannot, and need not
+def sync_folder(folder: Path) -> None:
+    """Puts the folder's entries on the disk."""
+    with suppress(OSError):  # some file systems cannot, and need not
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _prefix(output: Path) -> str:
@@ -107,11 +155,19 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _remove_unlocked(path: Path) -> None:
+def _lock(descriptor: int) -> None:
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_unlocked(path: Path, *, folder: bool) -> None:
     # The lock tells a run in another container, whose processes are not seen from here.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        if folder:
+            remove_folder(path)
+        else:
+            path.unlink()
     finally:
         os.close(descriptor)

@@ -96,10 +96,88 @@ def test_another_folder_is_refused_with_what_was_looked_for(tmp_path):
         open_source(tmp_path)
     assert refused.value.message.endswith("neither model.safetensors nor " + INDEX)
     assert refused.value.hint is None
-    (tmp_path / "pytorch_model.bin").touch()
+    (tmp_path / "weights.bin").touch()
     with pytest.raises(CheckpointError) as refused:
         open_source(tmp_path)
-    assert refused.value.hint == f"name the file itself: {tmp_path / 'pytorch_model.bin'}"
+    assert refused.value.hint == f"name the file itself: {tmp_path / 'weights.bin'}"
+
+
+def torch_shards(folder, tensors):
+    """The tensors in two torch files, and their index."""
+    folder.mkdir(exist_ok=True)
+    owner = {n: f"pytorch_model-0000{1 + i % 2}-of-00002.bin" for i, n in enumerate(tensors)}
+    for file in set(owner.values()):
+        torch.save({n: t for n, t in tensors.items() if owner[n] == file}, folder / file)
+    index = {"metadata": {}, "weight_map": owner}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_torch_files_are_read_where_there_are_no_others(tmp_path):
+    (tmp_path / "one").mkdir()
+    torch.save(state(), tmp_path / "one/pytorch_model.bin")
+    torch_shards(tmp_path / "cut", state())
+    shard(tmp_path / "safe", state())
+    with (
+        open_source(tmp_path / "one") as one,
+        open_source(tmp_path / "cut") as many,
+        open_source(tmp_path / "safe") as safe,
+    ):
+        assert one.digest() == many.digest() == safe.digest()
+        assert one.header_digest() == many.header_digest() == safe.header_digest()
+        assert one.metadata == many.metadata == {}
+        assert [f.name for f in one.files] == ["pytorch_model.bin"]
+        assert len(many.files) == 2
+    torch.save({"other": torch.ones(1)}, tmp_path / "safe/pytorch_model.bin")
+    assert set(open_source(tmp_path / "safe").tensors) == set(state())
+
+
+def test_code_in_a_torch_shard_is_refused(tmp_path):
+    folder = torch_shards(tmp_path / "hf", state())
+    file = folder / "pytorch_model-00002-of-00002.bin"
+    torch.save({"model": torch.nn.Linear(2, 2)}, file)
+    with pytest.raises(CheckpointError, match="loading it would run") as refused:
+        open_source(folder)
+    assert refused.value.where == str(file)
+
+
+def test_a_pointer_in_place_of_a_file_is_told(tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(CheckpointError, match="a Git LFS pointer"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "message", "hint"),
+    [
+        (["adapter_config.json", "adapter_model.safetensors"], "holds an adapter", "merge_and_un"),
+        (["adapter_model.bin"], "holds an adapter (LoRA) only: adapter_model.bin", "PEFT"),
+        ([FIRST, SECOND], f"holds shards ({FIRST}, {SECOND}) without their index", INDEX),
+        (
+            ["pytorch_model-00001-of-00002.bin"],
+            "without their index pytorch_model.bin.index.json",
+            "incomplete",
+        ),
+        (["consolidated.00.pth", "params.json"], "own layout: consolidated.00.pth", "convert"),
+        (["consolidated.safetensors"], "own layout: consolidated.safetensors", "convert"),
+        (["tf_model.h5", "x.gguf"], "(tf_model.h5, x.gguf cannot be read)", None),
+    ],
+)
+def test_what_else_a_folder_may_hold_is_told(tmp_path, there, message, hint):
+    for name in ("config.json", *there):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CheckpointError) as refused:
+        open_source(tmp_path)
+    assert message in refused.value.message
+    assert (hint is None) == (refused.value.hint is None)
+    assert hint is None or hint in refused.value.hint
+
+
+def test_an_adapter_beside_a_model_does_not_matter(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    save_file(state(), tmp_path / "model.safetensors")
+    assert set(open_source(tmp_path).tensors) == set(state())
 
 
 def test_a_broken_shard_is_named(tmp_path):

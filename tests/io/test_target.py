@@ -26,16 +26,16 @@ def test_the_ending_names_the_format(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_gets_a_model_file(tmp_path):
+def test_a_folder_is_a_model_folder(tmp_path):
     new = check_output(f"{tmp_path}/new/")
-    assert (new.shown, new.folder) == (tmp_path / "new/model.safetensors", tmp_path / "new")
+    assert (new.shown, new.format) == (tmp_path / "new", "folder")
     (tmp_path / "old").mkdir()
     old = check_output(str(tmp_path / "old"))
-    assert (old.shown, old.folder) == (tmp_path / "old/model.safetensors", None)
+    assert (old.shown, old.format) == (tmp_path / "old", "folder")
     (tmp_path / "old/model.safetensors").touch()
     assert "exists" in refusal(tmp_path / "old")
     (tmp_path / "old/model.safetensors.index.json").touch()
-    assert "in shards" in refusal(tmp_path / "old", overwrite=True)
+    assert check_output(str(tmp_path / "old"), overwrite=True).file == tmp_path / "old"
     (tmp_path / "file").touch()
     assert "is not a folder" in refusal(f"{tmp_path}/file/")
 

@@ -37,16 +37,30 @@ def test_only_what_dead_runs_left_beside_the_same_output_is_removed(tmp_path, de
         f".x.pt.net2net-{os.getpid()}-0123abcd.tmp",
         f".x.pt.net2net-{dead}-0123abcd.tmp.bak",
         f".xxpt.net2net-{dead}-0123abcd.tmp",
+        f".x.pt.net2net-{dead}-0123abcd.old",
         "x.pt",
     ]
     for name in [stale.name, *kept]:
         (tmp_path / name).touch()
-    (tmp_path / f".x.pt.net2net-{dead}-01234567.tmp").mkdir()
+    (tmp_path / f".x.pt.net2net-{dead}-01234567.tmp/folder").mkdir(parents=True)
     (tmp_path / f".x.pt.net2net-{dead}-89abcdef.tmp").symlink_to("x.pt")
     assert stale_temporaries(tmp_path / "x.pt") == [stale]
     assert all((tmp_path / name).exists() for name in kept)
     assert len(list(tmp_path.iterdir())) == len(kept) + 2
     assert stale_temporaries(tmp_path / "nowhere" / "x.pt") == []
+
+
+def test_folders_of_dead_runs_go_and_old_ones_only_once_they_are_replaced(tmp_path, dead):
+    temp = tmp_path / f".x.net2net-{dead}-0123abcd.tmp"
+    old = tmp_path / f".x.net2net-{dead}-0123abcd.old"
+    for folder in (temp, old):
+        folder.mkdir()
+        (folder / "model.safetensors").touch()
+        (folder / "link").symlink_to(tmp_path)
+    assert stale_temporaries(tmp_path / "x") == [temp]
+    (tmp_path / "x").mkdir()
+    assert stale_temporaries(tmp_path / "x") == [old]
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
 
 
 def test_a_locked_file_belongs_to_a_run_that_cannot_be_seen(tmp_path, dead):
