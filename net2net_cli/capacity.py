@@ -7,24 +7,19 @@ import os
 from net2net_cli.errors import UsageError
 from net2net_cli.plan import Plan
 
-_FLOAT64 = 8
 
-
-def check_capacity(plan: Plan, *, verify: bool) -> None:
+def check_capacity(plan: Plan) -> None:
     """Raise UsageError where growing takes more memory than the machine has.
 
-    The probe holds teacher and student in float64; the surgery holds one tensor at a time, which
-    is at most the student.
+    The surgery holds one tensor at a time, which is at most the student; the probe reads weights
+    when their turn comes.
     """
-    probed = (plan.before.parameters + plan.after.parameters) * _FLOAT64 if verify else 0
-    needed, present = max(plan.after.nbytes, probed), _memory()
+    needed, present = plan.after.nbytes, _memory()
     if present is not None and needed > present:
         raise UsageError(
             f"growing takes about {_shown(needed)} of memory, and this machine has"
             f" {_shown(present)}",
-            hint="--no-verify takes less"
-            if plan.after.nbytes < present
-            else "choose smaller sizes",
+            hint="choose smaller sizes",
         )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from net2net_cli.errors import DifferenceError
 from net2net_cli.verify.comparison import PROBES, Comparison
@@ -15,18 +15,20 @@ from net2net_cli.verify.tolerance import Inserted, tolerance
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from net2net_cli.opening import Model
+    from net2net_cli.opening import FamilyModel, Model, SpecModel
 
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """How to probe: how many random inputs or which data, on what device, how strictly."""
+    """How to probe: how many random inputs or which data, on what device, how strictly, and about
+    how many bytes inputs may take at once (else up to half of what is there)."""
 
     probes: int = PROBES
     data: Path | None = None
     seed: int = 0
     tolerance: float | None = None
     device: str = "auto"
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,16 @@ class Verification:
         return (self.proof is None or self.proof.holds) and all(j.passed for j in self.probes)
 
 
+def verification_data(found: Verification) -> dict[str, Any]:
+    """A verification as JSON's own types."""
+    probes = [
+        {**asdict(item.comparison), "tolerance": item.tolerance, "passed": item.passed}
+        for item in found.probes
+    ]
+    proof = {**asdict(found.proof), "holds": found.proof.holds} if found.proof else None
+    return {"passed": found.passed, "proof": proof, "probes": probes, "skipped": found.skipped}
+
+
 class NotPreservedError(DifferenceError):
     """A student that does not compute what its teacher does; ``verification`` is what was found."""
 
@@ -69,33 +81,84 @@ class NotPreservedError(DifferenceError):
 
 @dataclass(frozen=True)
 class Expected:
-    """What a plan lets drift: see verify/tolerance.py; ``noise`` is the plan's own."""
+    """What a plan lets drift: see verify/tolerance.py; ``noise`` is the plan's own, ``drift`` what
+    its operations move the outputs by at most, relative."""
 
     rounding: bool = False
     inserted: Inserted = "none"
     noise: float = 0.0
+    drift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What probing gave; ``skipped`` says why nothing was probed."""
+
+    judged: tuple[Judged, ...]
+    skipped: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def probe_models(
     teacher: Model, student: Model, options: ProbeOptions, expected: Expected
-) -> tuple[Judged, ...]:
-    """Run both networks, in float64, on the same inputs and judge what comes out.
+) -> Probed:
+    """Run both networks, in float64, on the same inputs and judge what comes out. Transformers are
+    built by the transformers library, or not at all.
 
     Raises DifferenceError where outputs cannot be compared, CheckpointError for data that do not
     fit.
     """
+    from net2net_cli.opening import FamilyModel, SpecModel
+
+    if isinstance(teacher, FamilyModel) and isinstance(student, FamilyModel):
+        return _probe_families(teacher, student, options, expected)
+    if isinstance(teacher, SpecModel) and isinstance(student, SpecModel):
+        return _probe_specs(teacher, student, options, expected)
+    raise DifferenceError(
+        "one of the two is a transformer, the other a network of layers",
+        where=student.source.label,
+    )
+
+
+def _probe_specs(
+    teacher: SpecModel, student: SpecModel, options: ProbeOptions, expected: Expected
+) -> Probed:
+    from net2net_cli.verify.deferred import deferred
     from net2net_cli.verify.network import build
     from net2net_cli.verify.probe import probe
 
     inputs = probe_inputs(teacher, options)
-    networks = [
-        build(m.spec, {n: m.source.tensor(n) for n in m.source.tensors}, label=m.source.label)
-        for m in (teacher, student)
-    ]
+    networks = [build(m.spec, deferred(m.source), label=m.source.label) for m in (teacher, student)]
     if (device := torch_device(options.device)) != "cpu":
         networks = [network.to(device) for network in networks]
         inputs = {name: value.to(device) for name, value in inputs.items()}
-    found = probe(networks[0], networks[1], inputs)
+    found = probe(networks[0], networks[1], inputs, options.memory)
+    return Probed(_judged(found, student, options, expected))
+
+
+def _probe_families(
+    teacher: FamilyModel, student: FamilyModel, options: ProbeOptions, expected: Expected
+) -> Probed:
+    from net2net_cli.verify.pretrained import Pretrained, probe_pretrained, unavailable
+
+    models = [Pretrained(m.laid.config, m.source) for m in (teacher, student)]
+    for model in models:
+        if reason := unavailable(model.config):
+            return Probed((), reason)
+    found = probe_pretrained(
+        *models,
+        probes=options.probes,
+        seed=options.seed,
+        data=options.data,
+        device=torch_device(options.device),
+        memory=options.memory,
+    )
+    return Probed(_judged([found.comparison], student, options, expected), None, found.notes)
+
+
+def _judged(
+    found: Sequence[Comparison], student: Model, options: ProbeOptions, expected: Expected
+) -> tuple[Judged, ...]:
     dtypes = set(student.dtypes.values())
     return tuple(Judged(c, _tolerance(c, dtypes, options, expected)) for c in found)
 
@@ -108,7 +171,7 @@ def remarks(probes: tuple[Judged, ...], expected: Expected) -> tuple[str, ...]:
     found = []
     for judged in probes:
         c = judged.comparison
-        if max(o.spread for o in c.outputs) < BLIND:
+        if c.probes > 1 and max(o.spread for o in c.outputs) < BLIND:
             found.append(
                 f"in {c.mode} mode the outputs hardly depend on the inputs, so that the probe says"
                 " little; give real inputs with --probe-data"
@@ -145,7 +208,7 @@ def _finite(tensor: Tensor) -> bool:
     return all(bool(end.isfinite()) for end in wide.aminmax())
 
 
-def probe_inputs(teacher: Model, options: ProbeOptions) -> dict[str, Tensor]:
+def probe_inputs(teacher: SpecModel, options: ProbeOptions) -> dict[str, Tensor]:
     """The inputs from the file that was named, or drawn at random."""
     from net2net_cli.verify.inputs import draw_inputs, load_inputs
 
@@ -180,9 +243,13 @@ def _tolerance(
     if options.tolerance is not None:
         return options.tolerance
     bound = tolerance(
-        dtypes, mode=comparison.mode, rounding=expected.rounding, inserted=expected.inserted
+        dtypes,
+        mode=comparison.mode,
+        rounding=expected.rounding,
+        inserted=expected.inserted,
+        evaluated_in=comparison.dtype,
     )
-    return max(bound, 10 * expected.noise)
+    return max(bound, 10 * expected.noise, expected.drift)
 
 
 def require(verification: Verification) -> None:
@@ -205,7 +272,7 @@ def failure(judged: Judged) -> DifferenceError:
         f"a relative error of {c.relative_error:.1e}, where {judged.tolerance:.0e} is allowed",
         "--tolerance sets another bound",
     )
-    if not c.nan_equal:
+    if not c.nan_equal and c.relative_error <= judged.tolerance:
         what = "NaN or infinite values stand in different places"
         hint = "zero weights make NaN of infinite values; --expansion duplicate has none of them"
     return DifferenceError(f"teacher and student differ in {c.mode} mode: {what}", hint=hint)

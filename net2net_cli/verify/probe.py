@@ -13,26 +13,35 @@ from torch import Tensor
 
 from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.verify.comparison import Comparison, Mode, OutputDifference, summarize
+from net2net_cli.verify.memory import batch_bytes
 from net2net_cli.verify.network import Network, as_mode
 
-BATCH_BYTES = 512 * 2**20
-"""About what a batch may take in evaluation mode; training mode needs the whole batch at once."""
 
-
-def probe(teacher: Network, student: Network, inputs: Mapping[str, Tensor]) -> list[Comparison]:
+def probe(
+    teacher: Network,
+    student: Network,
+    inputs: Mapping[str, Tensor],
+    memory: int | None = None,
+) -> list[Comparison]:
     """Compares in evaluation mode, and in training mode where either network tracks statistics.
 
-    ``inputs`` as ``draw_inputs`` or ``load_inputs`` of the teacher's spec give them. The errors
-    are those of ``compare``.
+    ``inputs`` as ``draw_inputs`` or ``load_inputs`` of the teacher's spec give them; ``memory`` is
+    about what those that run at once may take, in bytes: see memory.py; training mode needs them
+    all at once. The errors are those of ``compare``.
     """
-    found = [compare(teacher, student, inputs)]
+    found = [compare(teacher, student, inputs, memory=memory)]
     if teacher.tracks_statistics or student.tracks_statistics:
         found.append(compare(teacher, student, inputs, "training"))
     return found
 
 
 def compare(
-    teacher: Network, student: Network, inputs: Mapping[str, Tensor], mode: Mode = "evaluation"
+    teacher: Network,
+    student: Network,
+    inputs: Mapping[str, Tensor],
+    mode: Mode = "evaluation",
+    *,
+    memory: int | None = None,
 ) -> Comparison:
     """Runs both networks on ``inputs`` (batch first) and measures each output.
 
@@ -41,7 +50,7 @@ def compare(
     """
     batch = tuple(inputs.values())
     _check_inputs(teacher, student)
-    ours, theirs = outputs_of(teacher, batch, mode), outputs_of(student, batch, mode)
+    ours, theirs = (outputs_of(network, batch, mode, memory) for network in (teacher, student))
     names = teacher.spec.outputs
     if len(theirs) != len(ours):
         raise DifferenceError(
@@ -51,11 +60,13 @@ def compare(
     return summarize(mode, len(batch[0]), str(teacher.dtype).removeprefix("torch."), outputs)
 
 
-def outputs_of(network: Network, batch: tuple[Tensor, ...], mode: Mode) -> tuple[Tensor, ...]:
+def outputs_of(
+    network: Network, batch: tuple[Tensor, ...], mode: Mode, memory: int | None = None
+) -> tuple[Tensor, ...]:
     """The network's outputs; in evaluation mode the batch goes through in parts that fit memory."""
     rows = len(batch[0])
     if mode == "evaluation" and not network.mixes_examples:
-        rows = max(1, min(rows, BATCH_BYTES // max(1, network.example_bytes)))
+        rows = max(1, min(rows, batch_bytes(memory) // max(1, network.example_bytes)))
     parts = zip(*(torch.split(value, rows) for value in batch), strict=True)
     with torch.no_grad(), as_mode(network, mode):
         try:

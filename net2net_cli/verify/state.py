@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from net2net_cli.errors import CheckpointError
 from net2net_cli.network import Layer
+from net2net_cli.verify.deferred import ordinary
 from net2net_cli.verify.modules import own_key
 
 
@@ -39,7 +40,8 @@ def load_state(
 ) -> None:
     """Give each layer's module its tensors; floats are cast to ``dtype``.
 
-    A tensor that several layers share becomes one parameter. CheckpointError where a tensor is
+    A tensor that several layers share becomes one parameter; Deferred ones stay so, but not the
+    running statistics, which training mode writes to. CheckpointError where a tensor is
     missing, unused, of another shape, or not of floats where floats are needed.
     """
     slots = [_slots(layer, module) for layer, module in placed]
@@ -55,7 +57,9 @@ def load_state(
                 ready[slot.key] = nn.Parameter(value, requires_grad=value.is_floating_point())
             value = ready[slot.key]
             _check_shape(slot, value, label)
-            found[slot.name] = value if isinstance(slot.wanted, nn.Parameter) else value.detach()
+            found[slot.name] = (
+                value if isinstance(slot.wanted, nn.Parameter) else ordinary(value.detach())
+            )
         module.load_state_dict(found, assign=True)
 
 

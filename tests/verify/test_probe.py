@@ -148,10 +148,10 @@ def test_one_probe_is_too_few_for_batch_statistics_of_single_values():
 
 
 @pytest.mark.parametrize("options", [{}, {"track_running_stats": False}])
-def test_parts_that_fit_memory_give_the_same(monkeypatch, options):
+def test_parts_that_fit_memory_give_the_same(options):
     teacher = normed(**options)
     inputs = draw_inputs(teacher.spec, 7)
     expected = teacher(*inputs.values())[0]
-    monkeypatch.setattr("net2net_cli.verify.probe.BATCH_BYTES", 2 * teacher.example_bytes)
-    found = outputs_of(teacher, tuple(inputs.values()), "evaluation")[0]
+    two = 2 * teacher.example_bytes
+    found = outputs_of(teacher, tuple(inputs.values()), "evaluation", two)[0]
     torch.testing.assert_close(found, expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from net2net_cli.verify.tolerance import tolerance
+from net2net_cli.verify.tolerance import MIXED, tolerance
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
@@ -31,3 +31,8 @@ def test_measured_statistics_are_rounded_when_stored():
 
 def test_evaluation_in_less_than_float64_has_a_floor():
     assert tolerance(["float32"], evaluated_in="float32") == 1e-4
+
+
+def test_parts_in_float32_have_a_floor_of_their_own():
+    assert tolerance(["float32"], evaluated_in=MIXED) == 1e-5
+    assert tolerance(["bfloat16"], evaluated_in=MIXED, rounding=True) == 5e-2

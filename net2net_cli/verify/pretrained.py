@@ -1,0 +1,178 @@
+"""The probe of Hugging Face models, by the `transformers` library itself.
+
+Teacher and student run one after the other, in float64, on the same inputs; each weight is read
+when its turn comes, so that models larger than memory are probed too. Where an output of the
+student is wider (a larger vocabulary, a wider residual stream), its first entries are the
+teacher's.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from net2net_cli.errors import DifferenceError
+from net2net_cli.verify.comparison import Comparison, summarize
+from net2net_cli.verify.memory import batch_bytes
+from net2net_cli.verify.pretrained_inputs import accepts, draw_inputs, load_inputs, next_ids
+from net2net_cli.verify.pretrained_library import (
+    Misfit,
+    Pretrained,
+    load,
+    model_class,
+    model_config,
+    offline,
+    quiet,
+    told,
+    unavailable,
+)
+from net2net_cli.verify.pretrained_outputs import Limits, Run, run
+from net2net_cli.verify.probe import measure
+from net2net_cli.verify.tolerance import MIXED
+
+__all__ = ["Pretrained", "PretrainedProbe", "probe_pretrained", "unavailable"]
+
+
+@dataclass(frozen=True)
+class PretrainedProbe:
+    """What was found; ``notes`` say what of the checkpoints the probe could not see."""
+
+    comparison: Comparison
+    notes: tuple[str, ...] = ()
+
+
+def probe_pretrained(
+    teacher: Pretrained,
+    student: Pretrained,
+    *,
+    probes: int,
+    seed: int,
+    data: Path | None = None,
+    device: str = "cpu",
+    memory: int | None = None,
+) -> PretrainedProbe:
+    """Run both models on the same inputs and compare what they give.
+
+    ``data`` is a safetensors file of inputs by the names of the model's arguments; without it
+    ``probes`` rows are drawn. The comparison's dtype is "float64", or tolerance.MIXED where one of
+    them takes parts of it in float32. ``memory`` is about what the inputs that run at once may
+    take, in bytes: see memory.py; weights take as much as the largest convolution or gain, a piece
+    of a larger matrix at a time. Nothing is printed, nothing fetched, no code of the checkpoint's
+    run.
+
+    DifferenceError where outputs cannot be compared, or tensors are missing or left over in the
+    student that are not in the teacher; CheckpointError where transformers refuses a model, and
+    for data that do not fit; UsageError for inputs that cannot be made.
+    """
+    with quiet(), offline(), torch.random.fork_rng(devices=[]):
+        kind, config = model_class(teacher), model_config(teacher)
+        if data is None:
+            inputs = draw_inputs(kind, config, probes, seed)
+        else:
+            inputs = load_inputs(data, kind, config, seed)
+        _check_inputs(inputs, student)
+        limits = Limits(device, batch_bytes(memory))
+        ours, before = _run(teacher, inputs, config, seed, limits)
+        theirs, after = _run(student, inputs, config, seed, limits, before)
+        vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
+    outputs = tuple(
+        measure(name, value, _first(name, value, theirs.outputs, vocabularies))
+        for name, value in ours.outputs.items()
+    )
+    dtype = MIXED if ours.narrow or theirs.narrow else "float64"
+    rows = len(next(iter(inputs.values())))
+    return PretrainedProbe(summarize("evaluation", rows, dtype, outputs), _notes(after))
+
+
+def _run(
+    model: Pretrained,
+    inputs: Mapping[str, Tensor],
+    config: Any,
+    seed: int,
+    limits: Limits,
+    before: Misfit | None = None,
+) -> tuple[Run, Misfit]:
+    """Loads, runs and lets go of one model; ``before`` is the teacher's misfit."""
+    network, misfit = load(model, limits.device)
+    if before is not None and (beyond := misfit.beyond(before)):
+        raise _misfit_error(beyond, model)
+    rows = len(next(iter(inputs.values())))
+    following = next_ids(config, rows, seed) if _vocabulary(config) else torch.zeros(rows, 1)
+    with told(model, f"cannot run {type(network).__name__}"):
+        found = run(network, inputs, following, limits)
+    held = weakref.ref(network)
+    del network
+    if held() is not None:  # some models refer to themselves
+        gc.collect()
+    return found, misfit
+
+
+def _check_inputs(inputs: Mapping[str, Tensor], student: Pretrained) -> None:
+    kind = model_class(student)
+    if lacking := [name for name in inputs if name not in accepts(kind)]:
+        raise DifferenceError(
+            f"the student, {kind.__name__}, takes no input `{lacking[0]}` as the teacher does"
+        )
+
+
+def _first(
+    name: str, ours: Tensor, theirs: Mapping[str, Tensor], vocabularies: tuple[int | None, ...]
+) -> Tensor:
+    """The student's output, as wide as the teacher's where it may be wider: logits may be so only
+    by a grown vocabulary, since the entries of a classifier are its answer."""
+    if name not in theirs:
+        raise DifferenceError(f"the teacher gives the output `{name}`, the student does not")
+    found = theirs[name]
+    sizes = (ours.shape[-1], found.shape[-1])
+    if sizes[1] > sizes[0] and ("logits" not in name or sizes == vocabularies):
+        return found[..., : sizes[0]]
+    return found
+
+
+def _vocabulary(config: Any) -> int | None:
+    found = getattr(config.get_text_config(), "vocab_size", None)
+    return found if isinstance(found, int) else None
+
+
+def _misfit_error(found: Misfit, student: Pretrained) -> DifferenceError:
+    said = [
+        f"{what} {_list(names)}"
+        for what, names in (
+            ("it lacks", found.missing),
+            ("it has no use for", found.unexpected),
+            ("of another shape are", found.mismatched),
+        )
+        if names
+    ]
+    return DifferenceError(
+        f"transformers does not find the student's tensors as it wants them: {'; '.join(said)}",
+        where=student.source.label,
+    )
+
+
+def _notes(misfit: Misfit) -> tuple[str, ...]:
+    """Of what teacher and student have in common."""
+    notes = []
+    if made_up := misfit.missing | misfit.mismatched:
+        notes.append(
+            f"transformers finds no {_list(made_up)} for teacher and student, and would draw them"
+            " at random: they are 0 in both, and the probe says nothing of what depends on them"
+        )
+    if misfit.unexpected:
+        notes.append(
+            f"transformers does not read {_list(misfit.unexpected)}: the probe says nothing of them"
+        )
+    return tuple(notes)
+
+
+def _list(names: Iterable[str], shown: int = 3) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
+    return ", ".join(f"`{name}`" for name in ordered[:shown]) + more
