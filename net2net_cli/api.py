@@ -12,11 +12,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from net2net_cli import diff, making, planning
-from net2net_cli.applying import MEASURED_ON, Grown, RunOptions, apply_plan, expected_drift
-from net2net_cli.errors import UnreachableError, UsageError
+from net2net_cli.applying import (
+    MEASURED_ON,
+    Grown,
+    RunOptions,
+    apply_plan,
+    expected_drift,
+    output_name,
+)
+from net2net_cli.differing import differences
+from net2net_cli.errors import SpecError, UnreachableError, UsageError
+from net2net_cli.family_plans import deepened_settings, family_plan, widened_settings
 from net2net_cli.fits import FLOATS
 from net2net_cli.growing import deepenings, regrouped, told, widened
 from net2net_cli.io import TensorInfo
@@ -24,7 +32,9 @@ from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
 from net2net_cli.opening import (
     METADATA,
+    FamilyModel,
     Model,
+    SpecModel,
     check_plan,
     expect_teacher,
     open_model,
@@ -41,6 +51,7 @@ from net2net_cli.plan import (
     from_json,
     to_json,
 )
+from net2net_cli.rebuilding import ShrinkOptions, Shrunk, Student, open_student, shrink
 from net2net_cli.recognise import assumed_layers, cautions
 from net2net_cli.settings import with_settings
 from net2net_cli.spec import (
@@ -63,21 +74,13 @@ from net2net_cli.verification import (
     remarks,
 )
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = [
     "MEASURED_ON", "METADATA", "Choices", "Grown", "Model", "NotPreservedError", "Plan",
-    "ProbeOptions", "RunOptions",
+    "ProbeOptions", "RunOptions", "ShrinkOptions", "Shrunk", "Student",
     "Verification", "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher",
-    "from_json", "make_plan", "open_model", "open_planned", "plan_of", "to_json", "verify",
-    "widen_plan", "with_spec",
+    "from_json", "make_plan", "open_model", "open_planned", "open_student", "output_name",
+    "plan_of", "shrink", "to_json", "verify", "widen_plan", "with_spec",
 ]  # fmt: skip
-
-
-def differences(before: GraphLayout, after: GraphLayout) -> tuple[diff.Difference, ...]:
-    """What differs between two networks."""
-    return diff.differences(before, after)
 
 
 def make_plan(
@@ -96,19 +99,38 @@ def make_plan(
     Raises SpecError (exit 2) for a bad spec, UnreachableError (exit 3) where the target cannot be
     reached while preserving the function.
     """
-    document = model.document
-    if target is not None:
-        document = resolve(read_document(Path(target)), model.document)
+    choices = choices or Choices()
+    said = None if target is None else read_document(Path(target))
+    _check_dtype(choices.dtype)
+    if isinstance(model, FamilyModel):
+        return family_plan(model, said, settings or {}, choices)
+    if said is not None and said.of_family:
+        raise SpecError(
+            "the spec names a family of transformers, the checkpoint is a network of layers",
+            where=said.file,
+        )
+    teacher = of_layers(model)
+    document = teacher.document if said is None else resolve(said, teacher.document)
     if settings:
         document = with_settings(document, settings)
-    return plan_of(model, document, choices or Choices(), calibrated=calibrated)
+    return plan_of(teacher, document, choices, calibrated=calibrated)
+
+
+def of_layers(model: Model) -> SpecModel:
+    """The model as one that a layer spec describes; all but families are."""
+    assert isinstance(model, SpecModel)
+    return model
 
 
 def widen_plan(model: Model, layer: str, to: int, choices: Choices | None = None) -> Plan:
     """The plan that makes one width, named by any layer of it, ``to`` features wide."""
-    document = widened(model.document, model.layout, layer, to)
-    plan = plan_of(model, document, choices or Choices())
-    return replace(plan, notes=(*plan.notes, *regrouped(model.spec, to_spec(document))))
+    choices = choices or Choices()
+    if isinstance(model, FamilyModel):
+        return make_plan(model, None, widened_settings(model, layer, to), choices)
+    teacher = of_layers(model)
+    document = widened(teacher.document, teacher.layout, layer, to)
+    plan = plan_of(teacher, document, choices)
+    return replace(plan, notes=(*plan.notes, *regrouped(teacher.spec, to_spec(document))))
 
 
 def deepen_plan(
@@ -126,10 +148,13 @@ def deepen_plan(
 
     Raises UnreachableError (exit 3) where there is none.
     """
+    if isinstance(model, FamilyModel):
+        return _deeper_family(model, after, name, count, choices or Choices())
+    teacher = of_layers(model)
     first: UnreachableError | None = None
-    for way in deepenings(model.document, model.layout, after, name, count, model.guesses):
+    for way in deepenings(teacher.document, teacher.layout, after, name, count, teacher.guesses):
         try:
-            plan = plan_of(model, way.document, choices or Choices(), calibrated=calibrated)
+            plan = plan_of(teacher, way.document, choices or Choices(), calibrated=calibrated)
         except UnreachableError as error:
             first = first or error
             continue
@@ -138,14 +163,20 @@ def deepen_plan(
     raise first
 
 
+def _deeper_family(
+    model: FamilyModel, after: str, name: str | None, count: int, choices: Choices
+) -> Plan:
+    if name is not None:
+        raise UsageError("the blocks of a transformer are numbered", hint="leave --name out")
+    settings, where = deepened_settings(model, after, count)
+    return make_plan(model, None, settings, replace(choices, where=where))
+
+
 def plan_of(
-    model: Model, document: Document, choices: Choices, *, calibrated: bool = False
+    model: SpecModel, document: Document, choices: Choices, *, calibrated: bool = False
 ) -> Plan:
     """The plan for a target document that extends nothing."""
-    if choices.dtype is not None and choices.dtype not in FLOATS:
-        raise UsageError(
-            f"a student cannot have the dtype `{choices.dtype}`", hint=f"use {', '.join(FLOATS)}"
-        )
+    _check_dtype(choices.dtype)
     target = layout_of(to_spec(document))
     comparison = diff.compare(model.layout, target)
     operations = planning.operations(comparison, choices, calibrated=calibrated)
@@ -167,6 +198,13 @@ def plan_of(
     )
 
 
+def _check_dtype(dtype: str | None) -> None:
+    if dtype is not None and dtype not in FLOATS:
+        raise UsageError(
+            f"a student cannot have the dtype `{dtype}`", hint=f"use {', '.join(FLOATS)}"
+        )
+
+
 def _student_document(document: Document, operations: tuple[Operation, ...]) -> Document:
     """The target with what the operations correct: eps of norms over grown widths."""
     changes = {o.layer: {o.argument: o.after} for o in operations if isinstance(o, Rescale)}
@@ -186,9 +224,10 @@ def _totals(layout: GraphLayout, dtypes: Mapping[str, str]) -> tuple[int, int]:
 def verify(teacher: Model, student: Model, options: ProbeOptions | None = None) -> Verification:
     """Probe two checkpoints, and judge whether the student computes what the teacher does."""
     expected = _drift_of(student)
-    probes = probe_models(teacher, student, options or ProbeOptions(), expected)
+    probed = probe_models(teacher, student, options or ProbeOptions(), expected)
     warnings = (*not_finite(teacher), *not_finite(student))
-    return Verification(None, probes, None, remarks(probes, expected), warnings)
+    notes = (*remarks(probed.judged, expected), *probed.notes)
+    return Verification(None, probed.judged, probed.skipped, notes, warnings)
 
 
 def _drift_of(student: Model) -> Expected:

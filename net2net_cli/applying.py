@@ -6,21 +6,51 @@ Tensor by tensor: those that are copied go as bytes and need no torch; all other
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from net2net_cli import __version__, diff, making, planning, recipe
+from net2net_cli import __version__, diff, families, making, planning, recipe
 from net2net_cli.capacity import check_capacity
 from net2net_cli.errors import PlanError, UsageError
 from net2net_cli.expansion import decode, encode, even_shares, expand
+from net2net_cli.family_plans import growth_of, recipes_of
 from net2net_cli.fits import check_aliases, check_fit
-from net2net_cli.io import TensorInfo, check_output, open_source, write_checkpoint
+from net2net_cli.io import (
+    WORKERS,
+    Source,
+    TensorInfo,
+    check_output,
+    open_source,
+    small_files,
+    write_checkpoint,
+)
 from net2net_cli.laying import layout_of
-from net2net_cli.opening import ASSUMED_KEY, METADATA, SPEC_KEY, Model, check_plan
-from net2net_cli.plan import Insert, Plan, Rescale, Widen, to_json
+from net2net_cli.layout import Layout
+from net2net_cli.opening import (
+    ASSUMED_KEY,
+    METADATA,
+    SPEC_KEY,
+    FamilyModel,
+    Model,
+    SpecModel,
+    check_plan,
+    family_model,
+)
+from net2net_cli.plan import (
+    FORMAT_VERSION,
+    Insert,
+    Operation,
+    Plan,
+    Rescale,
+    Widen,
+    to_data,
+    to_json,
+)
+from net2net_cli.production import Production
 from net2net_cli.recipe import Moments, Recipe
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verification import (
@@ -32,12 +62,11 @@ from net2net_cli.verification import (
     probe_models,
     remarks,
     require,
+    verification_data,
 )
 from net2net_cli.verify.proof import WidthProof, prove
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from net2net_cli.execute import Measured
 
 MEASURED_ON = 16
@@ -52,6 +81,8 @@ class RunOptions:
     overwrite: bool = False
     device: str = "auto"
     calibrate: Path | None = None
+    shard_bytes: int | None = None
+    workers: int = WORKERS
     verify: bool = True
     probe: ProbeOptions = field(default_factory=ProbeOptions)
     progress: Callable[[str, int, int], None] | None = None
@@ -80,40 +111,77 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     """
     options = options or RunOptions()
     started = time.monotonic()
-    check_plan(plan, model)
-    check_capacity(plan, verify=options.verify)
-    check_output(output, model.source.files, overwrite=options.overwrite)
-    recipes, comparison = _recipes(plan, model)
-    recipe.check(recipes, comparison.source, comparison.target, tuple(model.source.tensors))
-    check_aliases(comparison.source, model.source)
-    digest = model.source.digest()
-    if plan.teacher.digest is not None and plan.teacher.digest != digest:
-        raise PlanError(
-            "the plan was made for a checkpoint with other weights", where=model.source.label
-        )
-    produce = _producer(recipes, plan, model, options)
+    check_plan(plan, model.source)
+    check_capacity(plan)
+    output = output_name(model, output)
+    target = check_output(output, model.source.files, overwrite=options.overwrite)
+    work = _work(plan, model)
+    recipes = work.recipes
+    recipe.check(recipes, work.source, work.target, tuple(model.source.tensors))
+    check_aliases(work.source, model.source)
     found: list[Verification] = []
+    production = Production(
+        recipes,
+        model.source,
+        lambda: _measured(recipes, plan, model, options),
+        device=_device(options.device),
+        workers=options.workers,
+        progress=options.progress,
+    )
 
     def verified(path: Path) -> None:
-        found.append(_verify_written(plan, model, path, options))
+        production.close()
+        found.append(_verify_written(plan, model, work, path, options))
         require(found[-1])
+
+    into_folder = target.format == "folder"
 
     written = write_checkpoint(
         output,
         [TensorInfo(r.name, r.dtype, r.shape) for r in recipes],
-        _metadata(plan, digest),
-        produce,
+        _metadata(plan, NO_DIGEST),
+        production,
         overwrite=options.overwrite,
         sources=model.source.files,
         check=verified,
+        files=folder_files(plan.student, model) if into_folder else {},
+        shard_bytes=options.shard_bytes,
+        finish=(lambda: _folder_notes(plan, model, found[-1])) if into_folder else None,
+        final=lambda: _metadata(plan, _teacher_digest(plan, model)),
+        workers=options.workers,
     )
     return Grown(
-        plan, written.path, written.nbytes, written.digest, digest, written.metadata,
+        plan, written.path, written.nbytes, written.digest, model.source.digest(), written.metadata,
         found[-1], time.monotonic() - started,
     )  # fmt: skip
 
 
-def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Comparison]:
+FILES = (".safetensors", ".pt", ".pth", ".bin")
+"""Endings of outputs that are files; of layer specs, all others are too."""
+
+
+def output_name(model: Model, output: str) -> str:
+    """The output's name, with a slash behind it where it is to be a folder: a Hugging Face folder
+    grows into another, unless the name says that it is a file."""
+    folder = isinstance(model, FamilyModel) and model.folder is not None
+    if folder and output != "-" and not output.endswith(("/", *FILES)):
+        return f"{output}/"
+    return output
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a plan comes to: recipes between two layouts."""
+
+    recipes: tuple[Recipe, ...]
+    source: Layout
+    target: Layout
+
+
+def _work(plan: Plan, model: Model) -> _Work:
+    if isinstance(model, FamilyModel):
+        growth = growth_of(plan, model)
+        return _Work(recipes_of(plan, model, growth), model.layout, growth.target.layout)
     source = layout_of(to_spec(parse_document(plan.source, "the plan's source spec")))
     target = layout_of(to_spec(parse_document(plan.target, "the plan's target spec")))
     check_fit(source, model.source.tensors, model.source.label)
@@ -124,34 +192,55 @@ def _recipes(plan: Plan, model: Model) -> tuple[tuple[Recipe, ...], diff.Compari
             where=plan.teacher.label,
             hint="edit the target spec instead, and make the plan again with `net2net plan`",
         )
-    return making.make_recipes(comparison, plan, model.dtypes), comparison
+    return _Work(making.make_recipes(comparison, plan, model.dtypes), source, target)
 
 
-def _producer(
-    recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
-) -> Callable[[TensorInfo], Tensor | memoryview]:
-    by_name = {r.name: r for r in recipes}
-    copied = {r.name: r.base.name for r in recipes if isinstance(r.base, recipe.Copy) and r.plain}
-    done, total = 0, sum(TensorInfo(r.name, r.dtype, r.shape).nbytes for r in recipes)
-    executor = None
+def folder_files(spec: str, model: Model) -> dict[str, bytes | Path]:
+    """What lies beside the tensors of a transformer: the config of its spec, and whatever came with
+    the model that it is made of."""
+    if not isinstance(model, FamilyModel):
+        return {}
+    config = families.whole(parse_document(spec, "the plan's specs"))[1]
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    files: dict[str, bytes | Path] = dict(small_files(model.folder)) if model.folder else {}
+    return files | {families.CONFIG: text.encode()}
 
-    def produce(info: TensorInfo) -> Tensor | memoryview:
-        nonlocal done, executor
-        if options.progress:
-            options.progress(info.name, done, total)
-        done += info.nbytes
-        if info.name in copied:
-            return model.source.raw(copied[info.name])
-        if executor is None:
-            from net2net_cli.execute import Executor
-            from net2net_cli.verification import torch_device
 
-            device = torch_device(options.device)
-            measured = _measured(recipes, plan, model, options)
-            executor = Executor(model.source.tensor, measured, device)
-        return executor.make(by_name[info.name])
+def _folder_notes(plan: Plan, model: Model, found: Verification) -> dict[str, bytes]:
+    """net2net.json: how the student came to be, for whoever finds the folder."""
+    notes = {
+        "format_version": FORMAT_VERSION,
+        "version": __version__,
+        "teacher": model.source.digest(),
+        "plan": to_data(plan),
+        "verification": verification_data(found),
+    }
+    text = json.dumps(notes, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return {"net2net.json": text.encode()}
 
-    return produce
+
+NO_DIGEST = "sha256:" + "0" * 64
+"""Holds the place of the teacher's digest, which is known once all of it was read."""
+
+
+def _teacher_digest(plan: Plan, model: Model) -> str:
+    """The digest of the teacher, all of which was read; PlanError where the plan's is another."""
+    digest = model.source.digest()
+    if plan.teacher.digest is not None and plan.teacher.digest != digest:
+        raise PlanError(
+            "the plan was made for a checkpoint with other weights", where=model.source.label
+        )
+    return digest
+
+
+def _device(name: str) -> str:
+    """Where tensors are made: on the CPU, unless a GPU is asked for by name. Moving bytes there
+    and back takes longer than gathering them."""
+    if name in ("auto", "cpu"):
+        return "cpu"
+    from net2net_cli.verification import torch_device
+
+    return torch_device(name)
 
 
 def _measured(
@@ -161,6 +250,7 @@ def _measured(
     names = {r.base.value for r in recipes if isinstance(r.base, Moments) and not r.base.normal}
     if not names:
         return {}
+    assert isinstance(model, SpecModel), "families have no BatchNorm"
     from net2net_cli.verify.network import build
     from net2net_cli.verify.statistics import value_statistics
 
@@ -189,22 +279,31 @@ def _metadata(plan: Plan, digest: str) -> dict[str, str]:
     }
 
 
-def _verify_written(plan: Plan, model: Model, path: Path, options: RunOptions) -> Verification:
+def _verify_written(
+    plan: Plan, model: Model, work: _Work, path: Path, options: RunOptions
+) -> Verification:
     """Read the written file back and hold it against the teacher."""
     with open_source(path) as source:
-        document = parse_document(plan.student, "the student's spec")
-        spec = to_spec(document)
-        layout = layout_of(spec)
+        student = _student(plan, model, source)
+        layout = work.target
         wanted = {n: t.shape for n, t in layout.tensors.items() if n in source.tensors
                   or t.line.fill != "count"}  # fmt: skip
         written = {n: i.shape for n, i in source.tensors.items() if n not in layout.aliases}
         proof = prove(_width_proofs(plan), wanted, written)
         if not options.verify:
             return Verification(proof, (), "not asked for (--no-verify)")
-        student = Model(source, document, spec, layout, "the plan")
         expected, given = expected_drift(plan, model, options), options.probe
-        probes = probe_models(model, student, replace(given, device=options.device), expected)
-        return Verification(proof, probes, None, remarks(probes, expected), not_finite(model))
+        probed = probe_models(model, student, replace(given, device=options.device), expected)
+        notes = (*remarks(probed.judged, expected), *probed.notes)
+        return Verification(proof, probed.judged, probed.skipped, notes, not_finite(model))
+
+
+def _student(plan: Plan, model: Model, source: Source) -> Model:
+    document = parse_document(plan.student, "the student's spec")
+    if isinstance(model, FamilyModel):
+        return family_model(source, *families.whole(document), "the plan")
+    spec = to_spec(document)
+    return SpecModel(source, layout_of(spec), "the plan", (), document, spec)
 
 
 def _width_proofs(plan: Plan) -> list[WidthProof]:
@@ -214,15 +313,25 @@ def _width_proofs(plan: Plan) -> list[WidthProof]:
             key = f"{plan.choices.seed}/{o.width}"
             grown = expand(o.expansion, o.before, o.after, key)  # type: ignore[arg-type]
             columns = decode(grown, even_shares(grown))
-            found.append(WidthProof(o.members[0], o.before, encode(grown), columns))
+            found.append(WidthProof(o.name, o.before, encode(grown), columns))
     return found
+
+
+def _scales(operation: Operation) -> bool:
+    """Whether a transformer's weights are scaled by something, which rounds them."""
+    return isinstance(operation, Widen) and operation.expansion in ("zero", "mean", "even")
 
 
 def expected_drift(plan: Plan, model: Model, options: RunOptions) -> Expected:
     """What the plan's operations round or estimate, for the tolerances."""
     moments = {o.moments for o in plan.operations if isinstance(o, Insert) and o.moments}
     rounding = any(isinstance(o, Rescale) for o in plan.operations) or bool(moments)
+    drift = 0.0
+    if isinstance(model, FamilyModel):
+        rounding = rounding or any(_scales(o) for o in plan.operations)
+        if any(isinstance(o, Insert) and o.type == "block" for o in plan.operations):
+            drift = families.drift(model.laid.family, model.laid.config)
     cast = plan.choices.dtype is not None and plan.choices.dtype not in set(model.dtypes.values())
     same_batch = options.calibrate is not None and options.calibrate == options.probe.data
     inserted = "none" if not moments else "measured" if same_batch else "estimated"
-    return Expected(rounding or cast, inserted, plan.choices.noise)  # type: ignore[arg-type]
+    return Expected(rounding or cast, inserted, plan.choices.noise, drift)  # type: ignore[arg-type]

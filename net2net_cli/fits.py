@@ -38,6 +38,32 @@ def check_fit(layout: Layout, tensors: Mapping[str, TensorInfo], label: str) -> 
         )
 
 
+_QUANTISED = (
+    ".qweight", ".qzeros", ".scales", ".g_idx", ".SCB", ".absmax", ".quant_map", ".weight_scale",
+    ".weight_scale_inv", ".input_scale", ".weight_packed",
+)  # fmt: skip
+"""Endings of the tensors that GPTQ, AWQ, bitsandbytes, fp8 and compressed-tensors write."""
+
+
+def refuse_quantised(config: Mapping[str, object], source: Source) -> None:
+    """Raise CheckpointError, naming the method, where a transformer's weights are quantised."""
+    said = config.get("quantization_config")
+    method = said.get("quant_method") if isinstance(said, Mapping) else None
+    names = [
+        name
+        for name, info in source.tensors.items()
+        if name.endswith(_QUANTISED) or info.dtype.startswith("float8")
+    ]
+    if said or names:
+        shown = f" ({method})" if method else ""
+        seen = f": it holds `{names[0]}`" if names else ", as its config says"
+        raise CheckpointError(
+            f"the checkpoint is quantised{shown}{seen}",
+            where=source.label,
+            hint="growth needs floating weights; dequantise it, or start from the original",
+        )
+
+
 def check_aliases(layout: Layout, source: Source) -> None:
     """Raise CheckpointError where a tensor that the spec shares is held twice, and differs."""
     for alias, owner in layout.aliases.items():

@@ -21,7 +21,8 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Widen:
-    """One width grows; ``members`` are the layers with a tensor that has it."""
+    """One width grows; ``members`` are the layers with a tensor that has it, ``label`` is what a
+    user calls it where it has a name of its own (a key of config.json)."""
 
     width: str
     members: tuple[str, ...]
@@ -30,6 +31,12 @@ class Widen:
     expansion: str
     split: str | None
     how: str
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.label or self.members[0]
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,15 @@ Operation = Widen | Insert | Rescale
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user chose: all that recipes depend on beside specs and checkpoint."""
+    """What the user chose: all that recipes depend on beside specs and checkpoint. ``where`` says
+    where blocks come in: see families/depth.py."""
 
     expansion: str = "auto"
     split: str = "signed"
     seed: int = 0
     noise: float = 0.0
     dtype: str | None = None
+    where: str = "even"
 
 
 @dataclass(frozen=True)

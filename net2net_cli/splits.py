@@ -37,6 +37,7 @@ def share(
         at = torch.tensor([m for m in members if len(m) == count], device=value.device)
         picked = torch.unflatten(value.index_select(dim, at.flatten()), dim, at.shape)
         parts = _parts(picked, dim + 1, split, generator, dtype)
+        parts = torch.where(picked == 0, picked, parts)  # keeps the sign of zero
         value = value.index_copy(dim, at.flatten(), parts.flatten(dim, dim + 1))
     return value
 

@@ -11,7 +11,8 @@ SPECS = Path(__file__).parents[1] / "specs"
 PLAN_ALL = """
 import sys
 from pathlib import Path
-from net2net_cli.api import Model, make_plan
+from net2net_cli.api import make_plan
+from net2net_cli.opening import SpecModel
 from net2net_cli.io import Source, TensorInfo
 from net2net_cli.laying import layout_of
 from net2net_cli.spec import read_document, resolve, to_spec
@@ -32,7 +33,7 @@ for path in sorted(Path(sys.argv[1]).glob("*_*er.yaml")):
     base = read_document(path.with_name(path.name.rpartition("_")[0] + ".yaml"))
     document = resolve(base, None)
     layout = layout_of(to_spec(document))
-    model = Model(Header(layout), document, to_spec(document), layout, "header")
+    model = SpecModel(Header(layout), layout, "header", (), document, to_spec(document))
     plan = make_plan(model, path, calibrated=True)
     assert plan.changes
     print(path.name)

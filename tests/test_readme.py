@@ -75,5 +75,7 @@ def test_every_command_and_exit_code_is_in_the_readme() -> None:
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:
+    headings = [line.lstrip("# ").lower().replace(" ", "-") for line in README.splitlines()]
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).exists()
+        there = target[1:] in headings if target.startswith("#") else (ROOT / target).exists()
+        assert there, target

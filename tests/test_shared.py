@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -62,9 +64,7 @@ def test_a_checkpoint_that_lists_a_shared_tensor_twice_goes_on_to() -> None:
     model = teacher_of(recurrent(5))
     for part in ("weight", "bias"):
         model.source.state[f"once.{part}"] = model.source.tensor(f"again.{part}")
-    model = type(model)(
-        type(model.source)(model.source.state), model.document, model.spec, model.layout, "drawn"
-    )
+    model = replace(model, source=type(model.source)(model.source.state))
     judge = Judge(model)
     student = judge.grow(recurrent(8), Choices("duplicate"))
     assert torch.equal(student.state["once.weight"], student.state["again.weight"])

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from net2net_cli.cli.files import check_report, write_report
-from net2net_cli.cli.options import Checking, Common, Growth, Probing, Target, Writing
-from net2net_cli.cli.parts import checkpoint_part, remarks, student_part, told, warnings
+from net2net_cli.cli.options import Checking, Common, Growth, Placing, Probing, Target, Writing
+from net2net_cli.cli.parts import (
+    checkpoint_part,
+    family_part,
+    remarks,
+    student_part,
+    told,
+    warnings,
+)
 from net2net_cli.cli.paths import STREAM, check_streams, output_of
 from net2net_cli.cli.signals import end_if_asked
-from net2net_cli.errors import OutputError, UsageError
+from net2net_cli.errors import UsageError
 from net2net_cli.report import Outcome, from_error
 
 if TYPE_CHECKING:
@@ -40,14 +47,28 @@ def choices_of(growth: Growth, dtype: str | None = None) -> Choices:
     """How to grow, as the api takes it."""
     from net2net_cli import api
 
-    return api.Choices(growth.expansion, growth.split, growth.seed, growth.noise, dtype)
+    return api.Choices(
+        growth.expansion,
+        growth.split,
+        growth.seed,
+        growth.noise,
+        dtype,
+        growth.where if isinstance(growth, Placing) else "even",
+    )
 
 
 def probe_options(probing: Probing, device: str, seed: int = 0) -> ProbeOptions:
     """How to compare, as the api takes it."""
     from net2net_cli import api
 
-    return api.ProbeOptions(probing.probes, probing.probe_data, seed, probing.tolerance, device)
+    return api.ProbeOptions(
+        probing.probes,
+        probing.probe_data,
+        seed,
+        probing.tolerance,
+        device,
+        probing.probe_memory,
+    )
 
 
 def run_options(
@@ -60,6 +81,7 @@ def run_options(
         overwrite=writing.overwrite,
         device=writing.device,
         calibrate=calibrate,
+        shard_bytes=writing.max_shard_size,
         verify=not checking.no_verify,
         probe=probe_options(checking, writing.device),
         progress=step,
@@ -70,9 +92,10 @@ def choose_output(
     model: Model, writing: Writing, common: Common, ending: str, spec: Path | None = None
 ) -> str:
     """The output's name; refuses what cannot be written before any work starts."""
+    from net2net_cli import api
     from net2net_cli.io.target import check_output
 
-    output = output_of(writing.output, spec, model.source.path, ending)
+    output = api.output_name(model, output_of(writing.output, spec, model.source.path, ending))
     check_streams(output, common.form)
     files, overwrite = model.source.files, writing.overwrite
     if not writing.dry_run:
@@ -103,13 +126,13 @@ def carry_out(
         0,
         (*warnings(plan.warnings), *remarks(model.notes, plan.notes)),
         checkpoint_part(model),
+        family=family_part(model),
         plan=plan,
         text_to="stderr" if output == STREAM else "stdout",
     )
     if not writing.dry_run:
-        _check_size(plan, writing.max_shard_size)
         with progress(common.screen()) as step:
-            options = run_options(writing, checking, calibrate, _heeding_signals(step))
+            options = run_options(writing, checking, calibrate, heeding_signals(step))
             try:
                 outcome = _grown(outcome, model, api.apply_plan(plan, model, output, options))
             except api.NotPreservedError as error:
@@ -118,7 +141,7 @@ def carry_out(
     return outcome
 
 
-def _heeding_signals(step: Step) -> Step:
+def heeding_signals(step: Step) -> Step:
     """Progress that ends the run where a signal to end was lost."""
 
     def heeding(name: str, done: int, total: int) -> None:
@@ -146,13 +169,3 @@ def _failed(outcome: Outcome, error: NotPreservedError) -> Outcome:
         diagnostics=(*outcome.diagnostics, *told(error.verification), from_error(error)),
         verification=error.verification,
     )
-
-
-def _check_size(plan: Plan, limit: int | None) -> None:
-    """A student is one file so far: a limit that it keeps is kept, another is refused."""
-    if limit is not None and plan.after.nbytes > limit:
-        raise OutputError(
-            f"the student has {plan.after.nbytes} bytes, more than one shard of {limit} holds,"
-            " and layer specs are written as one file",
-            hint="leave --max-shard-size out, or make it larger",
-        )

@@ -12,6 +12,7 @@ from net2net_cli.cli.options import (
     Checkpoint,
     Common,
     ExpectTeacher,
+    FamilyFile,
     Growth,
     SourceSpec,
     Writing,
@@ -45,13 +46,14 @@ def deepen(
         ),
     ] = 1,
     source_spec: SourceSpec = None,
+    family_file: FamilyFile = None,
     expect_teacher: ExpectTeacher = None,
 ) -> Outcome:
     """Insert layers that compute the identity where they stand."""
     from net2net_cli import api
     from net2net_cli.cli.carry_out import carry_out, choices_of, choose_output
 
-    model = api.open_model(checkpoint, source_spec)
+    model = api.open_model(checkpoint, source_spec, family_file)
     api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "deepened")
     choices, calibrated = choices_of(growth, writing.dtype), growth.calibrate is not None

@@ -21,7 +21,7 @@ def write_text_file(
     from net2net_cli.io.target import check_output
     from net2net_cli.io.temporary import publish, temporary
 
-    target = check_output(output, sources, overwrite=overwrite).file
+    target = check_output(output, sources, overwrite=overwrite, folders=False).file
     assert target is not None, "`-` is printed, not written"
     with temporary(target) as (temp, descriptor), reported(OutputError, "write", output):
         with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream:

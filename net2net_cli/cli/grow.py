@@ -6,8 +6,9 @@ from net2net_cli.cli.options import (
     Checking,
     Common,
     ExpectTeacher,
-    Growth,
+    FamilyFile,
     OptionalCheckpoint,
+    Placing,
     SourceSpec,
     Target,
     Writing,
@@ -17,12 +18,13 @@ from net2net_cli.report import Outcome
 
 def grow(
     target: Target,
-    growth: Growth,
+    growth: Placing,
     writing: Writing,
     checking: Checking,
     common: Common,
     checkpoint: OptionalCheckpoint = None,
     source_spec: SourceSpec = None,
+    family_file: FamilyFile = None,
     expect_teacher: ExpectTeacher = None,
 ) -> Outcome:
     """Grow a checkpoint into a bigger network: plan, apply, verify."""
@@ -32,7 +34,7 @@ def grow(
     from net2net_cli.cli.values import parse_settings
 
     check_target(target)
-    model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
+    model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec, family_file)
     api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "grown", target.spec)
     settings = parse_settings(target.settings or [])

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from net2net_cli.cli.options import Checkpoint, Common, SourceSpec
+from net2net_cli.cli.options import Checkpoint, Common, FamilyFile, SourceSpec
 from net2net_cli.report import Outcome
 
 
-def inspect(checkpoint: Checkpoint, common: Common, source_spec: SourceSpec = None) -> Outcome:
+def inspect(
+    checkpoint: Checkpoint,
+    common: Common,
+    source_spec: SourceSpec = None,
+    family_file: FamilyFile = None,
+) -> Outcome:
     """Show layers, widths, parameters, dtype, size and provenance.
 
     With -v all names are listed, and the digest of the whole content is taken.
     """
     from net2net_cli import api
-    from net2net_cli.cli.parts import checkpoint_part, remarks
+    from net2net_cli.cli.parts import checkpoint_part, family_part, remarks
 
-    model = api.open_model(checkpoint, source_spec)
+    model = api.open_model(checkpoint, source_spec, family_file)
     digest = model.source.digest() if common.verbose else None
     return Outcome(
         "inspect",
         diagnostics=remarks(model.notes),
         teacher=checkpoint_part(model, digest),
         inspected=model.layout,
+        family=family_part(model),
     )

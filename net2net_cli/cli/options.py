@@ -31,7 +31,7 @@ Checkpoint = Annotated[
     str,
     Argument(
         metavar="CKPT",
-        help="A checkpoint (.safetensors, .pt, .pth, .bin), or -.",
+        help="A checkpoint (file or folder), or -.",
         show_default=False,
     ),
 ]
@@ -49,6 +49,15 @@ SourceSpec = Annotated[
         "--source-spec",
         metavar="FILE",
         help="The checkpoint's own spec, if it is not found.",
+        rich_help_panel=WHAT,
+    ),
+]
+FamilyFile = Annotated[
+    Path | None,
+    Option(
+        "--family-file",
+        metavar="FILE",
+        help="A transformer family of your own.",
         rich_help_panel=WHAT,
     ),
 ]
@@ -110,6 +119,16 @@ Device = Annotated[
         show_default=True,
     ),
 ]
+MaxShardSize = Annotated[
+    int | None,
+    Option(
+        "--max-shard-size",
+        metavar="SIZE",
+        parser=parse_size,
+        help="As 5GB or 512MiB, for a folder.",
+        rich_help_panel=OUT,
+    ),
+]
 
 Expansion = Literal["auto", "duplicate", "fresh", "zero", "mean"]
 Split = Literal["even", "dyadic", "random", "signed", "whole"]
@@ -129,7 +148,7 @@ class Target:
         Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Or instead: fc1.out_features=512.",
+            help="Or instead: fc1.out_features=512, hidden_size=2560.",
             rich_help_panel=WHAT,
         ),
     ] = None
@@ -183,6 +202,22 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class Placing(Growth):
+    """As Growth, for commands that may bring in blocks of a transformer."""
+
+    where: Annotated[
+        str,
+        Option(
+            "--where",
+            metavar="PLACE",
+            help="New blocks: even, start, end or after=3,7.",
+            show_default=True,
+            rich_help_panel=HOW,
+        ),
+    ] = "even"
+
+
+@dataclass(frozen=True)
 class Writing:
     """What is written, and where."""
 
@@ -195,16 +230,7 @@ class Writing:
     report: ReportFile = None
     device: Device = "auto"
     dtype: Dtype = None
-    max_shard_size: Annotated[
-        int | None,
-        Option(
-            "--max-shard-size",
-            metavar="SIZE",
-            parser=parse_size,
-            help="As 5GB or 512MiB, for a folder.",
-            rich_help_panel=OUT,
-        ),
-    ] = None
+    max_shard_size: MaxShardSize = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +254,16 @@ class Probing:
             "--probe-data",
             metavar="FILE",
             help="Inputs (.safetensors) in their place.",
+            rich_help_panel=CHECK,
+        ),
+    ] = None
+    probe_memory: Annotated[
+        int | None,
+        Option(
+            "--probe-memory",
+            metavar="SIZE",
+            parser=parse_size,
+            help="What inputs may take at once, as 4GB [default: half of what is free].",
             rich_help_panel=CHECK,
         ),
     ] = None

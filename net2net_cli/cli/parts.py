@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from net2net_cli.report import Checkpoint, Diagnostic
 
 if TYPE_CHECKING:
-    from net2net_cli.api import Grown, Model, Verification
+    from net2net_cli.api import Grown, Model, Shrunk, Verification
+    from net2net_cli.families import LaidFamily
 
 TOLD = ("teacher", "seed", "version")
 """What a student's metadata says of its making and fits on a line."""
@@ -34,15 +35,31 @@ def checkpoint_part(model: Model, digest: str | None = None) -> Checkpoint:
     )
 
 
+def family_part(model: Model) -> LaidFamily | None:
+    """A checkpoint as its family of transformers lays it out, where it is one."""
+    from net2net_cli.opening import FamilyModel
+
+    return model.laid if isinstance(model, FamilyModel) else None
+
+
 def student_part(grown: Grown) -> Checkpoint:
     """What is said of the checkpoint that was written."""
-    label = "standard output" if grown.written is None else str(grown.written)
+    return _written(grown, grown.plan.after.parameters)
+
+
+def shrunk_part(shrunk: Shrunk) -> Checkpoint:
+    """What is said of a teacher that was written anew."""
+    return _written(shrunk, shrunk.plan.before.parameters)
+
+
+def _written(made: Grown | Shrunk, parameters: int) -> Checkpoint:
+    label = "standard output" if made.written is None else str(made.written)
     return Checkpoint(
         label,
-        "embedded in its metadata" if grown.metadata else None,
-        grown.digest,
-        parameters=grown.plan.after.parameters,
-        nbytes=grown.nbytes,
+        "embedded in its metadata" if made.metadata else None,
+        made.digest,
+        parameters=parameters,
+        nbytes=made.nbytes,
     )
 
 

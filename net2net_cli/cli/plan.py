@@ -6,10 +6,11 @@ from net2net_cli.cli.options import (
     Dtype,
     ExitCode,
     ExpectTeacher,
-    Growth,
+    FamilyFile,
     OptionalCheckpoint,
     Output,
     Overwrite,
+    Placing,
     ReportFile,
     SourceSpec,
     Target,
@@ -19,9 +20,10 @@ from net2net_cli.report import Outcome
 
 def plan(
     target: Target,
-    growth: Growth,
+    growth: Placing,
     checkpoint: OptionalCheckpoint = None,
     source_spec: SourceSpec = None,
+    family_file: FamilyFile = None,
     expect_teacher: ExpectTeacher = None,
     dtype: Dtype = None,
     output: Output = None,
@@ -33,14 +35,14 @@ def plan(
     from net2net_cli import api
     from net2net_cli.cli.carry_out import check_target, choices_of
     from net2net_cli.cli.files import check_report, write_report, write_text_file
-    from net2net_cli.cli.parts import checkpoint_part, remarks, warnings
+    from net2net_cli.cli.parts import checkpoint_part, family_part, remarks, warnings
     from net2net_cli.cli.paths import checkpoint_of
     from net2net_cli.cli.values import parse_settings
     from net2net_cli.plan import to_json
 
     check_target(target)
     check_report(report, overwrite=overwrite)
-    model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec)
+    model = api.open_model(checkpoint_of(checkpoint, target.spec), source_spec, family_file)
     api.expect_teacher(model, expect_teacher)
     settings = parse_settings(target.settings or [])
     made = api.make_plan(
@@ -60,6 +62,7 @@ def plan(
         5 if exit_code and made.changes else 0,
         (*warnings(made.warnings), *remarks(model.notes, made.notes)),
         checkpoint_part(model),
+        family=family_part(model),
         plan=made,
         written=written,
     )

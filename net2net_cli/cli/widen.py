@@ -12,6 +12,7 @@ from net2net_cli.cli.options import (
     Checkpoint,
     Common,
     ExpectTeacher,
+    FamilyFile,
     Growth,
     SourceSpec,
     Writing,
@@ -34,13 +35,14 @@ def widen(
     checking: Checking,
     common: Common,
     source_spec: SourceSpec = None,
+    family_file: FamilyFile = None,
     expect_teacher: ExpectTeacher = None,
 ) -> Outcome:
     """Grow one width, with every layer that shares it."""
     from net2net_cli import api
     from net2net_cli.cli.carry_out import carry_out, choices_of, choose_output
 
-    model = api.open_model(checkpoint, source_spec)
+    model = api.open_model(checkpoint, source_spec, family_file)
     api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "widened")
     plan = api.widen_plan(model, layer, to, choices_of(growth, writing.dtype))

@@ -1,7 +1,8 @@
 """What a run has to show, in every form: for a terminal, a script, a pull request, a browser.
 
 ``outcome`` is what a command did; ``sheets`` makes tables and sentences of it, which ``text``,
-``markdown`` and ``page`` set; ``document`` is JSON; ``graph`` and ``drawing`` are the pictures.
+``markdown`` and ``page`` set; ``document`` is JSON; ``graph``, ``blocks`` and ``drawing`` are the
+pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from net2net_cli.report.outcome import Checkpoint, Diagnostic, Outcome, from_err
 
 if TYPE_CHECKING:
     from net2net_cli.console import Screen
+    from net2net_cli.families import LaidFamily
+    from net2net_cli.plan import Plan
     from net2net_cli.report.graph import Graph
 
 __all__ = [
@@ -87,15 +90,31 @@ def _drawn(outcome: Outcome) -> list[tuple[str, Graph]]:
 
 def graphs_of(outcome: Outcome) -> list[tuple[str, Graph]]:
     """The networks of a run, with titles: teacher and student of a plan, or the one inspected."""
-    from net2net_cli.match import match_layers
-    from net2net_cli.report.graph import graph_of, side_by_side
-    from net2net_cli.spec import parse_document, to_spec
+    from net2net_cli.layout import GraphLayout
 
     if outcome.plan:
-        old = to_spec(parse_document(outcome.plan.source, "the plan's source"))
-        new = to_spec(parse_document(outcome.plan.target, "the plan's target"))
-        teacher, student = side_by_side(old, new, match_layers(old, new))
+        teacher, student = _planned(outcome.plan, outcome.family)
         return [("teacher", teacher), ("student", student)]
-    if outcome.inspected:
+    if isinstance(outcome.inspected, GraphLayout):
+        from net2net_cli.report.graph import graph_of
+
         return [("network", graph_of(outcome.inspected.spec))]
+    if outcome.family:
+        from net2net_cli.report.blocks import blocks_of
+
+        return [("network", blocks_of(outcome.family))]
     return []
+
+
+def _planned(plan: Plan, family: LaidFamily | None) -> tuple[Graph, Graph]:
+    if family is not None:
+        from net2net_cli.report.blocks import grown_blocks
+
+        return grown_blocks(family, plan)
+    from net2net_cli.match import match_layers
+    from net2net_cli.report.graph import side_by_side
+    from net2net_cli.spec import parse_document, to_spec
+
+    old = to_spec(parse_document(plan.source, "the plan's source"))
+    new = to_spec(parse_document(plan.target, "the plan's target"))
+    return side_by_side(old, new, match_layers(old, new))

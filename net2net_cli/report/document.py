@@ -18,7 +18,7 @@ from net2net_cli import __version__
 from net2net_cli.report.outcome import Outcome
 
 if TYPE_CHECKING:
-    from net2net_cli.verification import Verification
+    from net2net_cli.rebuilding import Shrunk
 
 FORMAT_VERSION = 1
 
@@ -43,29 +43,35 @@ def to_text(data: Mapping[str, Any]) -> str:
 
 
 def _parts(outcome: Outcome) -> dict[str, Any]:
+    from net2net_cli.layout import GraphLayout
     from net2net_cli.plan import to_data
-    from net2net_cli.report.inspection import layer_rows, width_rows
+    from net2net_cli.report.inspection import layer_rows, module_rows, width_rows
+    from net2net_cli.verification import verification_data
 
     layout, found = outcome.inspected, outcome.differences
+    graph = layout if isinstance(layout, GraphLayout) else None
+    tensors = module_rows(layout) if layout and not graph else None
     return {
-        "layers": [asdict(row) for row in layer_rows(layout)] if layout else None,
+        "layers": [asdict(row) for row in layer_rows(graph)] if graph else None,
+        "tensors": [asdict(row) for row in tensors] if tensors is not None else None,
         "widths": [asdict(row) for row in width_rows(layout)] if layout else None,
         "spec": outcome.spec,
         "differences": [asdict(item) for item in found] if found is not None else None,
         "plan": to_data(outcome.plan) if outcome.plan else None,
-        "verification": _verification(outcome.verification) if outcome.verification else None,
+        "verification": verification_data(outcome.verification) if outcome.verification else None,
+        "shrunk": _shrunk(outcome.shrunk) if outcome.shrunk else None,
         "seconds": outcome.seconds,
         "written": str(outcome.written) if outcome.written else None,
     }
 
 
-def _verification(found: Verification) -> dict[str, Any]:
-    probes = [
-        {**asdict(item.comparison), "tolerance": item.tolerance, "passed": item.passed}
-        for item in found.probes
-    ]
-    proof = {**asdict(found.proof), "holds": found.proof.holds} if found.proof else None
-    return {"passed": found.passed, "proof": proof, "probes": probes, "skipped": found.skipped}
+def _shrunk(found: Shrunk) -> dict[str, Any]:
+    return {
+        "same": found.same,
+        "tensors": found.tensors,
+        "rounded": list(found.rounded),
+        "dtypes_known": found.known,
+    }
 
 
 def _versions() -> dict[str, str | None]:

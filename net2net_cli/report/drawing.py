@@ -19,7 +19,10 @@ FILLS: dict[Tone, tuple[str, str]] = {
 }
 """Fill and line of each tone; readable in both of GitHub's themes."""
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, TITLE = 190, 38, 16, 22, 20, 28
+HEIGHT, GAP_X, GAP_Y, MARGIN, TITLE = 38, 16, 22, 20, 28
+
+CHARACTER, NARROW, WIDE = 6.7, 26, 64
+"""A box is as wide as the longest text in any, from NARROW to WIDE characters of so many pixels."""
 
 
 def mermaid(graphs: Sequence[tuple[str, Graph]]) -> str:
@@ -49,14 +52,14 @@ def _quoted(text: str) -> str:
 def svg(graphs: Sequence[tuple[str, Graph]]) -> str:
     """A picture with the graphs side by side, equal ranks at equal heights."""
     parts: list[str] = []
-    left, tallest = MARGIN, 0
+    left, tallest, box = MARGIN, 0, _box_width(graphs)
     for title, graph in graphs:
-        places = _places(graph, left)
+        places = _places(graph, left, box)
         parts.append(_text_at(left, MARGIN + 10, title, "title"))
         taken = set(places.values())
-        parts += [_line(places[a], places[b], taken) for a, b in graph.edges]
-        parts += [_rectangle(node, places[node.name]) for node in graph.nodes]
-        left = max(x for x, _ in places.values()) + WIDTH + 4 * GAP_X
+        parts += [_line(places[a], places[b], taken, box) for a, b in graph.edges]
+        parts += [_rectangle(node, places[node.name], box) for node in graph.nodes]
+        left = max(x for x, _ in places.values()) + box + 4 * GAP_X
         tallest = max(tallest, *(y for _, y in places.values()))
     width, height = left - 4 * GAP_X + MARGIN, tallest + HEIGHT + MARGIN
     head = (
@@ -71,7 +74,12 @@ def svg(graphs: Sequence[tuple[str, Graph]]) -> str:
     return "\n".join([head, style, back, *parts, "</svg>"]) + "\n"
 
 
-def _places(graph: Graph, left: int) -> dict[str, tuple[int, int]]:
+def _box_width(graphs: Sequence[tuple[str, Graph]]) -> int:
+    texts = [text for _, graph in graphs for n in graph.nodes for text in (n.name, n.label)]
+    return round(CHARACTER * min(max([NARROW, *map(len, texts)]), WIDE)) + 16
+
+
+def _places(graph: Graph, left: int, box: int) -> dict[str, tuple[int, int]]:
     """The upper left corner of each node: a row for each rank, below what it reads if it can be."""
     inputs = {target: source for source, target in reversed(graph.edges)}
     taken: set[tuple[int, int]] = set()
@@ -84,28 +92,30 @@ def _places(graph: Graph, left: int) -> dict[str, tuple[int, int]]:
         columns[node.name] = column
     return {
         node.name: (
-            left + columns[node.name] * (WIDTH + GAP_X),
+            left + columns[node.name] * (box + GAP_X),
             MARGIN + TITLE + node.rank * (HEIGHT + GAP_Y),
         )
         for node in graph.nodes
     }
 
 
-def _rectangle(node: Node, place: tuple[int, int]) -> str:
+def _rectangle(node: Node, place: tuple[int, int], box: int) -> str:
     x, y = place
     fill, line = FILLS[node.tone]
     return (
-        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{fill}"'
+        f'<rect x="{x}" y="{y}" width="{box}" height="{HEIGHT}" rx="6" fill="{fill}"'
         f' stroke="{line}"/>'
         + _text_at(x + 8, y + 16, _short(node.name), "name")
         + _text_at(x + 8, y + 31, _short(node.label), "kind")
     )
 
 
-def _line(source: tuple[int, int], target: tuple[int, int], taken: set[tuple[int, int]]) -> str:
+def _line(
+    source: tuple[int, int], target: tuple[int, int], taken: set[tuple[int, int]], box: int
+) -> str:
     """An edge: straight where it can be, else in the lane of its farther end, or around boxes."""
-    x, y = source[0] + WIDTH // 2, source[1] + HEIGHT
-    to_x, to_y = target[0] + WIDTH // 2, target[1]
+    x, y = source[0] + box // 2, source[1] + HEIGHT
+    to_x, to_y = target[0] + box // 2, target[1]
     if to_y - y <= GAP_Y:
         return f'<path d="M{x} {y}C{x} {to_y},{to_x} {y},{to_x} {to_y}"/>'
     lane = max(x, to_x)
@@ -123,4 +133,4 @@ def _text_at(x: int, y: int, text: str, style: str) -> str:
 
 def _short(text: str) -> str:
     """The end of a long name: that is where names differ."""
-    return text if len(text) <= 26 else f"…{text[-25:]}"
+    return text if len(text) <= WIDE else f"…{text[1 - WIDE :]}"

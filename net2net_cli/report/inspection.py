@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from net2net_cli.axes import Width
+from net2net_cli.axes import Axis, Number, Product, Sum, Width
 from net2net_cli.expansion import KINDS
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.layout import EACH, GraphLayout, Layout, tensor_widths
+from net2net_cli.layout import EACH, GraphLayout, LaidTensor, Layout, tensor_widths
 from net2net_cli.network import Layer, Value
 from net2net_cli.spec.arguments import normalise_default
 
@@ -30,8 +30,9 @@ class LayerRow:
 @dataclass(frozen=True)
 class WidthRow:
     """Features that grow together: ``grows`` are the expansions that all members bear, and
-    ``reasons`` say who forbids the others."""
+    ``reasons`` say who forbids the others. A family's widths have a ``name``."""
 
+    name: str
     size: int
     members: tuple[str, ...]
     grows: tuple[str, ...]
@@ -53,6 +54,52 @@ def layer_rows(layout: GraphLayout) -> tuple[LayerRow, ...]:
     )
 
 
+@dataclass(frozen=True)
+class ModuleRow:
+    """A transformer's tensors of one pattern: their axes in arrow notation, the shape of each, how
+    many there are, and their parameters together."""
+
+    name: str
+    axes: str
+    shape: tuple[int, ...]
+    count: int
+    parameters: int
+
+
+def module_rows(layout: Layout) -> tuple[ModuleRow, ...]:
+    """The tensors of a transformer, those of all blocks on one line where they are alike."""
+    found: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
+    for tensor in layout.tensors.values():
+        key = (f"{tensor.layer}.{tensor.line.name}", arrows(tensor), tensor.shape)
+        found.setdefault(key, []).append(prod(tensor.shape))
+    return tuple(ModuleRow(*key, len(each), sum(each)) for key, each in found.items())
+
+
+def arrows(tensor: LaidTensor) -> str:
+    """A tensor's axes in arrow notation."""
+    sides: dict[str, list[str]] = {"write": [], "read": []}
+    for factors in tensor.axes:
+        text = " ".join(_notation(factor.axis) for factor in factors)
+        sides[factors[0].role].append(f"({text})" if len(factors) > 1 else text)
+    written, read = " ".join(sides["write"]), " ".join(sides["read"])
+    if not read:
+        return written
+    first = tensor.axes[0][0].role == "write"
+    return f"{written} <- {read}" if first else f"{read} -> {written}"
+
+
+def _notation(axis: Axis) -> str:
+    match axis:
+        case Number(size):
+            return str(size)
+        case Width(name):
+            return name
+        case Product(parts):
+            return "(" + " ".join(_notation(part) for part in parts) + ")"
+        case Sum(parts):
+            return "(" + " + ".join(_notation(part) for part in parts) + ")"
+
+
 def count_parameters(layout: Layout, layer: str | None = None) -> int:
     """The parameters of a layer, or of the whole network."""
     return sum(
@@ -69,6 +116,7 @@ def width_rows(layout: Layout) -> tuple[WidthRow, ...]:
         seen.update(dict.fromkeys(tensor_widths(tensor)))
     return tuple(
         WidthRow(
+            "" if isinstance(layout, GraphLayout) else width.name,
             layout.sizes[width],
             layout.members(width),
             tuple(kind for kind in KINDS if kind in layout.bears(width)),

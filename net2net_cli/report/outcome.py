@@ -11,8 +11,10 @@ from net2net_cli.errors import Net2NetError
 
 if TYPE_CHECKING:
     from net2net_cli.diff import Difference
-    from net2net_cli.layout import GraphLayout
+    from net2net_cli.families import LaidFamily
+    from net2net_cli.layout import Layout
     from net2net_cli.plan import Plan
+    from net2net_cli.rebuilding import Shrunk
     from net2net_cli.verification import Verification
 
 
@@ -61,6 +63,7 @@ class Checkpoint:
 class Outcome:
     """One run; parts that a command does not have are None.
 
+    ``family`` is the teacher or what was inspected, where that is a transformer: for pictures.
     ``text_to`` is where a person's text goes: standard error where the result itself, a
     checkpoint, took standard output.
     """
@@ -70,11 +73,13 @@ class Outcome:
     diagnostics: tuple[Diagnostic, ...] = ()
     teacher: Checkpoint | None = None
     student: Checkpoint | None = None
-    inspected: GraphLayout | None = None
+    inspected: Layout | None = None
+    family: LaidFamily | None = None
     spec: str | None = None
     differences: tuple[Difference, ...] | None = None
     plan: Plan | None = None
     verification: Verification | None = None
+    shrunk: Shrunk | None = None
     seconds: float | None = None
     written: Path | None = None
     text_to: Literal["stdout", "stderr"] = "stdout"

@@ -11,8 +11,9 @@ from net2net_cli.report.outcome import Checkpoint, Outcome
 
 if TYPE_CHECKING:
     from net2net_cli.diff import Difference
-    from net2net_cli.layout import GraphLayout, Layout
+    from net2net_cli.layout import Layout
     from net2net_cli.plan import Insert, Operation, Plan, Widen
+    from net2net_cli.rebuilding import Shrunk
     from net2net_cli.verification import Verification
     from net2net_cli.verify.proof import Proof
 
@@ -62,10 +63,12 @@ def sentences(outcome: Outcome, symbols: Symbols) -> list[Row]:
     found = []
     if outcome.inspected and outcome.teacher:
         found += [Row((line,)) for line in _checkpoint(outcome.teacher)]
-    elif outcome.teacher and outcome.spec is None:
+    elif outcome.teacher and outcome.spec is None and not outcome.shrunk:
         found.append(Row((_read_line(outcome.teacher),)))
     if outcome.student:
-        found.append(Row((_student_line(outcome.student),)))
+        found.append(Row((_part_line(outcome.student),)))
+    if outcome.shrunk:
+        found += _shrunk(outcome.shrunk, outcome.teacher)
     if outcome.written:
         found.append(Row((f"saved as {outcome.written}",)))
     if outcome.differences is not None:
@@ -97,9 +100,18 @@ def figure(number: float) -> str:
     return "0" if number == 0 else f"{number:.1e}"
 
 
-def _layers(layout: GraphLayout) -> Sheet:
+def _layers(layout: Layout) -> Sheet:
     from net2net_cli.diff import shown
-    from net2net_cli.report.inspection import layer_rows
+    from net2net_cli.layout import GraphLayout
+    from net2net_cli.report.inspection import layer_rows, module_rows
+
+    if not isinstance(layout, GraphLayout):
+        modules = [
+            Row((row.name, row.axes, _shape(row.shape), f"{row.count:,}", f"{row.parameters:,}"))
+            for row in module_rows(layout)
+        ]
+        head = ("tensor", "axes", "shape", "times", "parameters")
+        return Sheet("Tensors", head, tuple(modules), ("times", "parameters"))
 
     rows = [
         Row(
@@ -107,7 +119,7 @@ def _layers(layout: GraphLayout) -> Sheet:
                 layer.name,
                 layer.type,
                 " ".join(f"{k}={shown(v)}" for k, v in layer.arguments.items()),
-                "[" + ", ".join(map(str, layer.shape)) + "]",
+                _shape(layer.shape),
                 f"{layer.parameters:,}" if layer.parameters else "",
             )
         )
@@ -117,13 +129,17 @@ def _layers(layout: GraphLayout) -> Sheet:
     return Sheet("Layers", head, tuple(rows), ("parameters",))
 
 
+def _shape(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
 def _widths(layout: Layout, *, all_names: bool) -> Sheet:
     from net2net_cli.report.inspection import width_rows
 
     rows = [
         Row(
             (
-                f"{width.size:,}",
+                f"{width.name} {width.size:,}".strip(),
                 _names(width.members, all_names=all_names),
                 ", ".join(width.grows) or "frozen",
                 "; ".join(width.reasons),
@@ -169,14 +185,15 @@ def _operation(item: Operation, symbols: Symbols) -> Row:
 
 
 def _widen(item: Widen, symbols: Symbols) -> Row:
-    """All members are named: they are what a person must change together."""
+    """All layers are named: they are what a person must change together. A width that a config
+    key names needs that key only."""
     unit = " groups" if ".groups" in item.width else ""
     by = ", ".join(word for word in (item.expansion, item.split) if word)
     cells = (
         "~",
-        f"widen {item.members[0]}",
+        f"widen {item.name}",
         _arrow(f"{item.before:,}", f"{item.after:,}{unit}", symbols),
-        ", ".join(item.members),
+        _names(item.members, all_names=not item.label),
         f"{by}: {item.how}",
     )
     return Row(cells, "changed")
@@ -195,15 +212,31 @@ def _plan_line(plan: Plan, symbols: Symbols) -> str:
     kinds = [kind_of(item) for item in plan.operations]
     done = {
         "widen": counted(kinds.count("widen"), "width") + " grown",
-        "insert": counted(kinds.count("insert"), "layer") + " inserted",
-        "rescale": counted(kinds.count("rescale"), "norm") + " rescaled",
+        "insert": counted(kinds.count("insert"), _inserted(plan)) + " inserted",
+        "rescale": counted(kinds.count("rescale"), _rescaled(plan)) + " rescaled",
     }
     said = ", ".join(text for kind, text in done.items() if kind in kinds)
     before, after = plan.before, plan.after
-    times = f" ({symbols.times}{after.parameters / before.parameters:.3g})"
+    ratio = f"{after.parameters / before.parameters:.3g}" if before.parameters else "1"
+    times = "" if ratio == "1" else f" ({symbols.times}{ratio})"
     count = _arrow(f"{before.parameters:,}", f"{after.parameters:,}", symbols)
     size = _arrow(bytes_of(before.nbytes), bytes_of(after.nbytes), symbols)
-    return f"{said}; {count} parameters{times if before.parameters else ''}, {size}"
+    return f"{said}; {count} parameters{times}, {size}"
+
+
+def _inserted(plan: Plan) -> str:
+    from net2net_cli.plan import Insert
+
+    types = {item.type for item in plan.operations if isinstance(item, Insert)}
+    return "block" if types == {"block"} else "layer"
+
+
+def _rescaled(plan: Plan) -> str:
+    """What rescaling changes: a norm's eps, or keys of a config."""
+    from net2net_cli.plan import Rescale
+
+    layers = {item.layer for item in plan.operations if isinstance(item, Rescale)}
+    return "config key" if layers == {"config.json"} else "norm"
 
 
 def _comparisons(verification: Verification) -> Sheet:
@@ -247,7 +280,19 @@ def _read_line(part: Checkpoint) -> str:
     return f"read {part.checkpoint}, its spec {part.spec}"
 
 
-def _student_line(part: Checkpoint) -> str:
+def _shrunk(found: Shrunk, teacher: Checkpoint | None) -> list[Row]:
+    """What was written, and whether it is the teacher."""
+    rows = [Row((_part_line(teacher),))] if teacher else []
+    if found.same:
+        return [*rows, Row(("every tensor is the teacher's, byte for byte",), "good")]
+    if found.same is None:
+        return [*rows, Row(("whether it is the teacher's every byte, the student does not tell",))]
+    many = f"{len(found.rounded):,} of {counted(found.tensors, 'tensor')}"
+    why = f"{many} are rounded" if found.rounded else "the weights are others"
+    return [*rows, Row((f"not byte for byte the teacher: {why}",), "changed")]
+
+
+def _part_line(part: Checkpoint) -> str:
     if part.header_digest:
         return _read_line(part)
     return f"wrote {part.checkpoint}, {bytes_of(part.nbytes or 0)}, {(part.digest or '')[:SHORT]}"

@@ -25,9 +25,10 @@ from net2net_cli.spec.tree import (
 )
 
 VERSION = 1
-TOP_KEYS = ("net2net", "extends", "source", "output", "rename", "input", "layers", "outputs")
-"""The keys of a spec, in the order in which they are written."""
 FAMILY_KEYS = ("family", "config")
+LAYER_KEYS = ("rename", "input", "layers", "outputs")
+TOP_KEYS = ("net2net", "extends", "source", "output", *FAMILY_KEYS, *LAYER_KEYS)
+"""The keys of a spec, in the order in which they are written."""
 MAX_BYTES = 16_000_000
 
 
@@ -51,6 +52,11 @@ class Document:
         """The mapping under ``layers:``, empty where there is none."""
         found = self.root.entries.get("layers")
         return found if isinstance(found, Table) else Table({}, {}, self.root.place)
+
+    @property
+    def of_family(self) -> bool:
+        """Whether it describes a transformer by its family (``net2net_cli.families``)."""
+        return any(key in self.root.entries for key in FAMILY_KEYS)
 
     @property
     def place(self) -> Place:
@@ -101,7 +107,9 @@ def document(root: Table, file: str) -> Document:
     _check_keys(root)
     _check_version(root)
     layers = root.entries.get("layers")
-    if layers is None and "extends" not in root.entries:
+    if any(key in root.entries for key in FAMILY_KEYS):
+        _check_family(root)
+    elif layers is None and "extends" not in root.entries:
         raise SpecError("the spec has no `layers`", where=root.place, hint="add `layers:`")
     if layers is not None and not isinstance(layers, Table):
         raise SpecError(
@@ -140,18 +148,22 @@ def with_rename(doc: Document, names: Mapping[str, str]) -> Document:
 
 def _check_keys(root: Table) -> None:
     for key in root.entries:
-        if key in FAMILY_KEYS:
-            raise SpecError(
-                f"`{key}`: transformer families are not supported yet",
-                where=root.at(key),
-                hint="describe the network with `layers:`",
-            )
         if key not in TOP_KEYS:
             near = closest(key, list(TOP_KEYS))
             raise SpecError(
                 f"a spec has no key `{key}`",
                 where=root.at(key),
                 hint=near or f"its keys are {', '.join(TOP_KEYS)}; layers stand below `layers:`",
+            )
+
+
+def _check_family(root: Table) -> None:
+    for key in LAYER_KEYS:
+        if key in root.entries:
+            raise SpecError(
+                f"a spec has `family` and `config`, or `{key}`, not both",
+                where=root.at(key),
+                hint="a transformer's layers follow from its config",
             )
 
 

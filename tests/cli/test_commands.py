@@ -282,10 +282,11 @@ def test_another_checkpoint_than_expected_is_refused(net2net: Net2Net, ckpt: Pat
     assert "expected was" in net2net(*arguments, document["student"]["digest"], code=2).err
 
 
-def test_a_shard_size_that_the_student_exceeds_is_refused(net2net: Net2Net, ckpt: Path) -> None:
-    arguments = ("widen", ckpt, "--layer", "fc1", "--to", "20", "--max-shard-size")
-    assert "--max-shard-size" in net2net(*arguments, "1kB", code=2).err
-    net2net(*arguments, "1MiB")
+def test_a_student_in_shards_is_read_again(net2net: Net2Net, ckpt: Path, folder: Path) -> None:
+    arguments = ("widen", ckpt, "--layer", "fc1", "--to", "200", "--max-shard-size", "1kB")
+    net2net(*arguments, "-o", "student/")
+    assert len(list((folder / "student").glob("*.safetensors"))) > 1
+    net2net("verify", ckpt, "student")
 
 
 def test_other_tensors_than_floats_survive(net2net: Net2Net, folder: Path) -> None:

@@ -15,7 +15,10 @@ from net2net_cli.errors import UnreachableError
 from net2net_cli.expansion import SPLITS
 from net2net_cli.layout import GraphLayout
 from net2net_cli.plan import Rescale
+from net2net_cli.restore import restore
+from net2net_cli.shrinking import shrink_recipes
 from net2net_cli.spec import Document, dump
+from tests.support.checkpoints import same
 from tests.support.draws import Draws
 from tests.support.graphs import network
 from tests.support.memory import EXACT, Judge, Student, teacher_of
@@ -66,9 +69,10 @@ def drawn_sizes(d: Draws, layout: GraphLayout) -> Mapping[Width, int]:
 
 
 def check_exact(judge: Judge, target: Document, choices: Choices) -> Student:
-    """Grow, and hold the student against the teacher."""
+    """Grow, hold the student against the teacher, and find the teacher in it again."""
     note(f"{choices}\n{dump(target)}")
     student = judge.grow(target, choices)
+    check_back(judge, student)
     if rounds(student):
         return student
     errors = judge.errors(student)
@@ -76,6 +80,20 @@ def check_exact(judge: Judge, target: Document, choices: Choices) -> Student:
     if "closed form" not in student.moments:  # an estimate, held to its bound in tests/growth
         assert errors.get("training", 0.0) <= (MEASURED if student.moments else EXACT)
     return student
+
+
+def check_back(judge: Judge, student: Student) -> None:
+    """Shrunk, the student is the teacher: every byte, but for what was rounded."""
+    teacher, tensors = judge.model.source, student.model.source.tensors
+    found = shrink_recipes(student.plan, tensors, "drawn")
+    assert found.known
+    assert {info.name: info for info in found.infos} == dict(teacher.tensors)
+    for recipe in found.recipes:
+        made, old = restore(recipe, student.state[recipe.source]), teacher.tensor(recipe.name)
+        if recipe.rounded:
+            assert torch.allclose(made, old, rtol=2 * torch.finfo(old.dtype).eps, atol=0)
+        else:
+            assert same(made, old), recipe.name
 
 
 def rounds(student: Student) -> bool:

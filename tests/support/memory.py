@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from net2net_cli import diff, making, recipe
-from net2net_cli.api import Choices, Model, Plan, from_json, plan_of, to_json
+from net2net_cli.api import Choices, Plan, from_json, plan_of, to_json
 from net2net_cli.errors import Place
 from net2net_cli.execute import Executor
 from net2net_cli.io import Source, TensorInfo
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import LaidTensor
+from net2net_cli.opening import SpecModel
 from net2net_cli.plan import Insert
 from net2net_cli.recipe import Moments
 from net2net_cli.spec import Document, parse_document, to_spec
@@ -64,14 +65,14 @@ def described(layers: Mapping[str, object], **top: object) -> Document:
     return document(root, FILE)
 
 
-def teacher_of(doc: Document, seed: int = 0, dtype: torch.dtype = torch.float64) -> Model:
+def teacher_of(doc: Document, seed: int = 0, dtype: torch.dtype = torch.float64) -> SpecModel:
     """A model with random weights, biases, norms and statistics."""
     spec = to_spec(doc)
     layout = layout_of(spec)
     generator = torch.Generator().manual_seed(seed)
     state = {name: _drawn(t, generator).to(dtype) if t.line.fill != "count" else torch.tensor(7)
              for name, t in layout.tensors.items()}  # fmt: skip
-    return Model(MemorySource(state), doc, spec, layout, "drawn")
+    return SpecModel(MemorySource(state), layout, "drawn", (), doc, spec)
 
 
 def _drawn(tensor: LaidTensor, generator: torch.Generator) -> Tensor:
@@ -92,7 +93,7 @@ class Student:
     """A grown network: the plan, its tensors, and the spec that it is built from."""
 
     plan: Plan
-    model: Model
+    model: SpecModel
 
     @property
     def moments(self) -> set[str]:
@@ -109,7 +110,7 @@ class Student:
 class Judge:
     """Grows one teacher, and compares every student with it on the same inputs."""
 
-    model: Model
+    model: SpecModel
     probes: int = 5
     network: Network = field(init=False)
     inputs: dict[str, Tensor] = field(init=False)
@@ -138,7 +139,7 @@ class Judge:
             assert str(state[r.name].dtype) == f"torch.{r.dtype}"
         doc = parse_document(plan.student, FILE)
         spec = to_spec(doc)
-        student = Model(MemorySource(state), doc, spec, layout_of(spec), "drawn")
+        student = SpecModel(MemorySource(state), layout_of(spec), "drawn", (), doc, spec)
         return Student(plan, student)
 
     def _measured(self, recipes: tuple[recipe.Recipe, ...]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -154,6 +155,6 @@ class Judge:
         return {c.mode: c.relative_error if c.nan_equal else float("inf") for c in found}
 
 
-def built(model: Model) -> Network:
+def built(model: SpecModel) -> Network:
     """The model as a network that runs, in float64."""
     return build(model.spec, {name: model.source.tensor(name) for name in model.source.tensors})

@@ -43,6 +43,9 @@ PAIRS = (
 )
 """Teacher and target: the target starts from the teacher's own spec."""
 
+FAMILIES = ("llama_1b_to_2b", "gpt2_to_medium", "mixtral_from_mistral")
+"""Targets for transformers, whose teachers are others' checkpoints."""
+
 TEACHERS = tuple(dict.fromkeys(teacher for teacher, _ in PAIRS))
 NAMES = tuple(dict.fromkeys(name for pair in PAIRS for name in pair))
 

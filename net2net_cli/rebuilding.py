@@ -1,0 +1,207 @@
+"""Shrinking: the teacher written anew out of a student, from the plan in the student's metadata.
+
+The inverse of ``applying``, tensor by tensor as there. What was only copied, cut up or added up
+comes back byte for byte; what was scaled was rounded. The digest of the teacher, which the student
+carries, tells which of the two it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from net2net_cli import families, shrinking
+from net2net_cli.applying import folder_files, output_name
+from net2net_cli.errors import CheckpointError
+from net2net_cli.fits import check_fit
+from net2net_cli.inverse import Shrink
+from net2net_cli.io import Source, TensorInfo, check_output, open_source, write_checkpoint
+from net2net_cli.laying import layout_of
+from net2net_cli.opening import ASSUMED_KEY, METADATA, SPEC_KEY, Model, SpecModel, family_model
+from net2net_cli.plan import Plan, from_json
+from net2net_cli.shrinking import Shrinking
+from net2net_cli.spec import parse_document, to_spec
+from net2net_cli.verification import Verification, require
+from net2net_cli.verify.proof import Proof, prove
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ShrinkOptions:
+    """How the teacher is written: as in RunOptions."""
+
+    overwrite: bool = False
+    shard_bytes: int | None = None
+    progress: Callable[[str, int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Student:
+    """A checkpoint that net2net has written, and the plan that it carries. ``teacher_digest`` is
+    the teacher's, where it was noted."""
+
+    model: Model
+    plan: Plan
+    teacher_digest: str | None
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """What ``shrink`` did. ``written`` is None where the output is standard output.
+
+    ``same``: every tensor is the teacher's, byte for byte; None where the student does not tell
+    the teacher's digest. ``rounded`` names the tensors, out of ``tensors``, that making the
+    student rounded; ``known`` says whether the dtypes are the teacher's. ``metadata`` is as in
+    Written.
+    """
+
+    plan: Plan
+    written: Path | None
+    nbytes: int
+    digest: str
+    teacher_digest: str | None
+    metadata: bool
+    tensors: int
+    rounded: tuple[str, ...]
+    known: bool
+    proof: Proof
+    seconds: float
+
+    @property
+    def same(self) -> bool | None:
+        """Whether this is the teacher, by its digest."""
+        return None if self.teacher_digest is None else self.digest == self.teacher_digest
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know where it is not the teacher, byte for byte."""
+        if self.same:
+            return ()
+        found = []
+        if self.rounded:
+            found.append(
+                f"{len(self.rounded)} of {self.tensors} tensors were scaled or cast when the"
+                " student was made, and are rounded: how far they are off, only the teacher tells"
+            )
+        if not self.known:
+            found.append("the plan does not tell the teacher's dtypes: the student's are kept")
+        sure = self.same is False and self.known and not self.rounded
+        trained = "the student was trained or edited since" if sure else "if it was trained since"
+        found.append(
+            f"{trained}, this is not the teacher: of what was copied the first copy is taken, and"
+            " what copies share is added up"
+        )
+        return tuple(found)
+
+
+def open_student(checkpoint: str) -> Student:
+    """Open a checkpoint that can be shrunk back.
+
+    Reads headers only. Raises CheckpointError (exit 2) where it carries no plan or its tensors are
+    not those of its plan, PlanError where the plan cannot be read.
+    """
+    source = open_source(checkpoint)
+    try:
+        plan = _plan(source)
+        return Student(_model(source, plan), plan, source.metadata.get(f"{METADATA}teacher"))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _plan(source: Source) -> Plan:
+    text = source.metadata.get(f"{METADATA}plan")
+    if text is None:
+        raise CheckpointError(
+            "the checkpoint carries no plan in its metadata",
+            where=source.label,
+            hint="only what net2net has written, as .safetensors or a folder of them, can be"
+            " shrunk back",
+        )
+    return from_json(text, f"the plan in {source.label}")
+
+
+def _model(source: Source, plan: Plan) -> Model:
+    found, document = "embedded in its metadata", parse_document(plan.student, "the plan's specs")
+    if document.of_family:
+        return family_model(source, *families.whole(document), found)
+    spec = to_spec(document)
+    layout = layout_of(spec)
+    check_fit(layout, source.tensors, source.label)
+    return SpecModel(source, layout, found, (), document, spec, plan.assumed)
+
+
+def shrink(student: Student, output: str, options: ShrinkOptions | None = None) -> Shrunk:
+    """Write the teacher that a student was made of; a trained student's gives the network of that
+    size whose weights are the first copies, and the sums of what copies share.
+
+    Raises PlanError (exit 2) where the plan does not fit the student, OutputError for an output
+    that cannot be written; then nothing is left behind.
+    """
+    options, started = options or ShrinkOptions(), time.monotonic()
+    model, plan = student.model, student.plan
+    source, output = model.source, output_name(model, output)
+    target = check_output(output, source.files, overwrite=options.overwrite)
+    work = shrinking.shrink_recipes(plan, source.tensors, source.label)
+    proofs: list[Proof] = []
+
+    def verified(path: Path) -> None:
+        proofs.append(_proof(work, path))
+        require(Verification(proofs[-1], ()))
+
+    written = write_checkpoint(
+        output,
+        work.infos,
+        {SPEC_KEY: plan.source} | ({ASSUMED_KEY: "1"} if plan.assumed else {}),
+        _producer(work, source, options),
+        overwrite=options.overwrite,
+        sources=source.files,
+        check=verified,
+        files=folder_files(plan.source, model) if target.format == "folder" else {},
+        shard_bytes=options.shard_bytes,
+    )
+    rounded = tuple(recipe.name for recipe in work.recipes if recipe.rounded)
+    return Shrunk(
+        plan, written.path, written.nbytes, written.digest, student.teacher_digest,
+        written.metadata, len(work.recipes), rounded, work.known, proofs[-1],
+        time.monotonic() - started,
+    )  # fmt: skip
+
+
+def _producer(
+    work: Shrinking, source: Source, options: ShrinkOptions
+) -> Callable[[TensorInfo], Tensor | memoryview]:
+    by_name: dict[str, Shrink] = {recipe.name: recipe for recipe in work.recipes}
+    done, total = 0, sum(info.nbytes for info in work.infos)
+
+    def produce(info: TensorInfo) -> Tensor | memoryview:
+        nonlocal done
+        if options.progress:
+            options.progress(info.name, done, total)
+        done += info.nbytes
+        recipe = by_name[info.name]
+        if recipe.plain:
+            return source.raw(recipe.source)
+        from net2net_cli.restore import restore
+
+        return restore(recipe, source.tensor(recipe.source))
+
+    return produce
+
+
+def _proof(work: Shrinking, path: Path) -> Proof:
+    """Read the header back: every tensor of the teacher's layout is there, and no other."""
+    layout = work.layout
+    with open_source(path) as source:
+        there = source.tensors
+        wanted = {
+            name: tensor.shape
+            for name, tensor in layout.tensors.items()
+            if name in there or tensor.line.fill != "count"
+        }
+        return prove((), wanted, {n: i.shape for n, i in there.items() if n not in layout.aliases})

@@ -1,0 +1,88 @@
+"""Shrink recipes to tensors: positions taken, shares added up, scales undone. Needs torch.
+
+Arithmetic is done in float64 and rounded once, as in ``execute``. The shares of a weight add up to
+it exactly (see splits), in whatever order: what a float64 sum rounds away is kept and added last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate
+from math import prod
+
+import torch
+from torch import Tensor
+
+from net2net_cli.inverse import Gather, Shrink
+
+TILE = 2**22
+"""Entries of a tensor that are made at once, so that float64 takes no more than some 32 MB each."""
+
+
+def restore(shrink: Shrink, student: Tensor) -> Tensor:
+    """The teacher's tensor, out of the student's: contiguous, of its shape and dtype, on the CPU.
+
+    Made rows by rows.
+    """
+    made = torch.empty(shrink.shape, dtype=getattr(torch, shrink.dtype))
+    if not shrink.shape:
+        return made.copy_(_restored(shrink, student))
+    rows, first = shrink.shape[0], shrink.axes[0]
+    step = max(1, TILE // max(1, prod(shrink.shape[1:])))
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        part, given = shrink, student
+        if first is None:
+            given = student[start:stop]
+        else:
+            part = replace(shrink, axes=(first.part(start, stop), *shrink.axes[1:]))
+        made[start:stop].copy_(_restored(part, given))
+    return made
+
+
+def _restored(shrink: Shrink, student: Tensor) -> Tensor:
+    value = student
+    for dim, axis in enumerate(shrink.axes):
+        if axis is not None:
+            at = torch.tensor([j for found in axis.members for j in found], dtype=torch.long)
+            value = value.index_select(dim, at)
+    adding = [(dim, axis) for dim, axis in enumerate(shrink.axes) if axis and axis.adds]
+    if shrink.unscaled and not adding:
+        return value
+    value = value.double()
+    for dim, axis in reversed(adding):  # the last to be shared out is the first to be added up
+        value = _added(value, dim, axis)
+    return value if shrink.unscaled else _unscaled(value, shrink)
+
+
+def _added(value: Tensor, dim: int, axis: Gather) -> Tensor:
+    """The sum of each group along ``dim``, where the groups' members lie side by side."""
+    counts = [len(found) for found in axis.members]
+    starts = [0, *accumulate(counts)][:-1]
+    total = value.index_select(dim, torch.tensor(starts))
+    lost = torch.zeros_like(total)
+    for turn in range(1, max(counts)):
+        at = [old for old, count in enumerate(counts) if count > turn]
+        to, taken = torch.tensor(at), torch.tensor([starts[old] + turn for old in at])
+        old, new = total.index_select(dim, to), value.index_select(dim, taken)
+        both = old + new
+        total.index_copy_(dim, to, both)
+        lost.index_add_(dim, to, _rounded_away(old, new, both))
+    # A zero's sign would not outlive a sum with 0, nor infinities one with what they leave.
+    return torch.where(lost.isfinite() & (lost != 0), total + lost, total)
+
+
+def _rounded_away(a: Tensor, b: Tensor, both: Tensor) -> Tensor:
+    """A + b - both, exactly (Knuth's two-sum)."""
+    virtual = both - a
+    return (a - (both - virtual)) + (b - virtual)
+
+
+def _unscaled(value: Tensor, shrink: Shrink) -> Tensor:
+    if shrink.offset:
+        value = value - shrink.offset
+    for dim, axis in enumerate(shrink.axes):
+        if axis and axis.scale:
+            shape = [-1 if d == dim else 1 for d in range(value.ndim)]
+            value = value / value.new_tensor(axis.scale).reshape(shape)
+    return value / shrink.scale

@@ -1,0 +1,256 @@
+"""The arithmetic of a recipe, some rows of its tensor at a time. Needs torch.
+
+A tile is gathered in the weights' own dtype where nothing is computed, so that copies stay what
+they are bit for bit. What is scaled is computed in float32 for half types, else in float64, and
+rounded once. A split that is no power of two is rounded to the weight's own grid, and the last copy
+takes what is left, so that the copies of a weight add up to it exactly in every floating format.
+
+Tiles depend on the recipe alone, and so do the bytes that come out, however many threads or
+processes share the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+from net2net_cli.axismap import AxisMap, Code
+from net2net_cli.recipe import Recipe
+from net2net_cli.splits import share
+
+TILE = 2**21
+"""Entries of a tensor that are made at once: 4 MB of a half type, 16 MB while they are float64."""
+
+_CONSTANT = {"ones": 1.0, "zeros": 0.0, "count": 0.0}
+
+
+class Positions:
+    """One axis map as tensors; blocks that are alike have one together."""
+
+    def __init__(self, axis: AxisMap) -> None:
+        self.axis = axis
+
+    @cached_property
+    def index(self) -> Tensor:
+        """The old position of each new one; int64 [after]."""
+        return torch.tensor(self.axis.index, dtype=torch.long)
+
+    @cached_property
+    def at(self) -> Mapping[int, Tensor]:
+        """The positions of each code but COPY; int64."""
+        codes = torch.tensor(self.axis.code, dtype=torch.long)
+        return {
+            int(c): (codes == c).nonzero()[:, 0]
+            for c in sorted(set(self.axis.code))
+            if c != Code.COPY
+        }
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """What each position is multiplied by; float64 [after]."""
+        return torch.tensor(self.axis.scale, dtype=torch.float64)
+
+    @cached_property
+    def repeats(self) -> Tensor:
+        """The positions of copies after the first; int64."""
+        return torch.tensor(self.axis.repeats, dtype=torch.bool).nonzero()[:, 0]
+
+
+class Tiles:
+    """A recipe's tensor, made rows by rows from its base (None for one that is all fresh)."""
+
+    def __init__(
+        self, recipe: Recipe, base: Tensor | None, positions: list[Positions], device: str
+    ) -> None:
+        self.recipe, self.base, self.positions, self.device = recipe, base, positions, device
+        self.dtype: torch.dtype = getattr(torch, recipe.dtype)
+        self.computed = self._computed()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The tiles in order: contiguous, on the CPU, of the recipe's dtype."""
+        shape = self.recipe.shape
+        rows = shape[0] if shape else 1
+        step = max(1, TILE // max(1, prod(shape[1:])))
+        if self.recipe.axes and self.recipe.axes[0].shares:
+            step = max(rows, 1)  # the copies of a weight lie in different rows
+        for start in range(0, rows, step):
+            yield self.tile(start, min(start + step, rows))
+
+    def tile(self, start: int, stop: int) -> Tensor:
+        """The rows from ``start`` to ``stop``."""
+        if self.base is None:
+            shape = (stop - start, *self.recipe.shape[1:]) if self.recipe.shape else ()
+            return self._drawn(shape, start, "fresh").to(self.dtype)
+        if not self.recipe.axes:
+            return self._scaled(self._wide(self.base), start, stop).to(self.dtype).cpu()
+        value = self._rows(start, stop)
+        for dim, found in enumerate(self.positions[1:], 1):
+            if found.axis.index != tuple(range(found.axis.before)):
+                value = value.index_select(dim, found.index.to(value.device))
+        if self.computed is not None:
+            value = self._arithmetic(value, start, stop)
+        if self.dtype.is_floating_point:
+            value = self._filled(value.to(self.dtype), start, stop)
+        return value.contiguous().cpu()
+
+    def _computed(self) -> torch.dtype | None:
+        """What arithmetic is done in; None where entries are only gathered."""
+        recipe, base = self.recipe, self.base
+        if base is None or not self.dtype.is_floating_point:
+            return None
+        axes = recipe.axes
+        shared = any(axis.shares or axis.means for axis in axes) or bool(recipe.noise)
+        scaled = recipe.scale != 1 or recipe.offset or any(axis.scale for axis in axes)
+        if not (shared or scaled):
+            return None
+        half = self.dtype in (torch.bfloat16, torch.float16) and base.dtype == self.dtype
+        return torch.float32 if half and not shared else torch.float64
+
+    def _wide(self, value: Tensor) -> Tensor:
+        value = value.to(self.device)
+        return value if self.computed is None else value.to(self.computed)
+
+    def _rows(self, start: int, stop: int) -> Tensor:
+        assert self.base is not None
+        axis = self.recipe.axes[0]
+        index = axis.index[start:stop]
+        if axis.before == 0:
+            return self._wide(self.base.new_zeros((len(index), *self.base.shape[1:])))
+        first = index[0] if index else 0
+        if index == tuple(range(first, first + len(index))):
+            value = self._wide(self.base[first : first + len(index)])
+        else:
+            value = self._wide(self.base.index_select(0, self.positions[0].index[start:stop]))
+        meant = [(j - start, axis.means[j]) for j in range(start, stop) if j in axis.means]
+        if meant:
+            value = value.clone()
+            for row, of in meant:
+                value[row] = self._means[of]
+        return value
+
+    @cached_property
+    def _means(self) -> dict[tuple[int, ...], Tensor]:
+        """The mean of some rows of the base; float64."""
+        assert self.base is not None
+        found = {}
+        for rows in sorted(set(self.recipe.axes[0].means.values())):
+            total = torch.zeros(self.base.shape[1:], dtype=torch.float64)
+            step = max(1, TILE // max(1, prod(self.base.shape[1:])))
+            for start in range(0, len(rows), step):
+                at = torch.tensor(rows[start : start + step])
+                total += self.base.index_select(0, at).double().sum(0)
+            found[rows] = (total / len(rows)).to(self.device)
+        return found
+
+    @cached_property
+    def _loud(self) -> float:
+        """The base's root mean square."""
+        assert self.base is not None
+        rows = torch.split(self.base, max(1, TILE // max(1, prod(self.base.shape[1:]))))
+        total = sum(float(part.double().square().sum()) for part in rows)
+        return float((total / max(1, self.base.numel())) ** 0.5)
+
+    def _arithmetic(self, value: Tensor, start: int, stop: int) -> Tensor:
+        value = self._scaled(value, start, stop)
+        if self.recipe.noise:
+            value = self._noisy(value, start, stop)
+        for dim, axis in enumerate(self.recipe.axes):
+            if axis.shares:
+                generator = self._generator(f"split/{dim}", start)
+                value = share(value, dim, axis, self.recipe.split, generator, self.dtype)
+        for dim, axis in enumerate(self.recipe.axes[1:], 1):
+            value = _with_means(value, dim, axis)
+        return value
+
+    def _scaled(self, value: Tensor, start: int, stop: int) -> Tensor:
+        recipe = self.recipe
+        if recipe.scale != 1:
+            value = value * recipe.scale
+        for dim, found in enumerate(self.positions):
+            if found.axis.scale:
+                scale = found.scale[start:stop] if dim == 0 else found.scale
+                shape = [-1 if d == dim else 1 for d in range(value.ndim)]
+                value = value * scale.to(value).reshape(shape)
+        return value + recipe.offset if recipe.offset else value
+
+    def _noisy(self, value: Tensor, start: int, stop: int) -> Tensor:
+        """Add noise to every copy after the first (Net2Net, section 2.2), in units of the old
+        tensor's root mean square."""
+        generator = self._generator("noise", start)
+        noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
+        marked = torch.zeros(value.shape, dtype=torch.bool, device=value.device)
+        for dim, found in enumerate(self.positions):
+            at = found.repeats
+            if dim == 0:
+                at = at[(at >= start) & (at < stop)] - start
+            marked.index_fill_(dim, at.to(value.device), value=True)
+        return torch.where(marked, value + noise * (self.recipe.noise * self._loud), value)
+
+    def _filled(self, value: Tensor, start: int, stop: int) -> Tensor:
+        """Fill what copies nothing, in the order of the codes: the largest code decides."""
+        places = []
+        for dim, found in enumerate(self.positions):
+            for code, at in found.at.items():
+                if dim == 0:
+                    at = at[(at >= start) & (at < stop)] - start  # noqa: PLW2901
+                if len(at):
+                    places.append((code, dim, at))
+        if not places:
+            return value
+        value = value.clone()  # the gathered rows may be the source's own
+        for code, dim, at in sorted(places, key=lambda place: place[:2]):
+            self._fill(value, dim, at, code, start)
+        return value
+
+    def _fill(self, value: Tensor, dim: int, at: Tensor, code: int, start: int) -> None:
+        special = self.recipe.filling.fill in ("ones", "zeros", "init")
+        where = at.to(value.device)
+        if code == Code.MEAN and not special:
+            return
+        if code == Code.BLANK or (code == Code.ZERO and not special):
+            value.index_fill_(dim, where, 0.0)
+            return
+        shape = tuple(len(at) if d == dim else n for d, n in enumerate(value.shape))
+        drawn = self._drawn(shape, start, f"fresh/{dim}/{code}")
+        value.index_copy_(dim, where, drawn.to(value))
+
+    def _drawn(self, shape: tuple[int, ...], start: int, purpose: str) -> Tensor:
+        """Entries as torch initialises them; always drawn on the CPU, in float32."""
+        filling = self.recipe.filling
+        if filling.fill in _CONSTANT:
+            return torch.full(shape, _CONSTANT[filling.fill])
+        if filling.fill == "init":
+            return torch.full(shape, filling.init, dtype=torch.float64)
+        generator = self._generator(purpose, start)
+        if filling.fill == "uniform":
+            return (torch.rand(shape, generator=generator) * 2 - 1) * filling.bound
+        drawn = torch.randn(shape, generator=generator)
+        return drawn * filling.bound if filling.fill == "scaled" else drawn
+
+    def _generator(self, purpose: str, start: int) -> torch.Generator:
+        digest = hashlib.sha256(f"{self.recipe.key}/{start}/{purpose}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _with_means(value: Tensor, dim: int, axis: AxisMap) -> Tensor:
+    """Replace MEAN positions by the mean of the positions that copy each of the old ones."""
+    if not axis.means:
+        return value
+    first: dict[int, int] = {}
+    for j, (old, code) in enumerate(zip(axis.index, axis.code, strict=True)):
+        if code == Code.COPY:
+            first.setdefault(old, j)
+    value = value.clone()
+    for rows in sorted(set(axis.means.values())):
+        at = torch.tensor([first[r] for r in rows], device=value.device)
+        mean = value.index_select(dim, at).mean(dim, keepdim=True)
+        to = torch.tensor([j for j, r in axis.means.items() if r == rows], device=value.device)
+        shape = list(mean.shape)
+        shape[dim] = len(to)
+        value.index_copy_(dim, to, mean.expand(shape))
+    return value
