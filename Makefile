@@ -35,6 +35,7 @@ format: $(VENV)/installed ## put the code in order
 
 bench: $(VENV)/installed ## start-up and throughput, measured
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-columns=min,median,max,rounds
+	$(BIN)/python -m tests.benchmarks.surgery
 
 clean: ## remove what make has made
 	rm -rf $(VENV) build dist net2net.egg-info

@@ -27,7 +27,7 @@ from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.family_plans import deepened_settings, family_plan, widened_settings
 from net2net_cli.fits import FLOATS
 from net2net_cli.growing import deepenings, regrouped, told, widened
-from net2net_cli.io import TensorInfo
+from net2net_cli.io import WORKERS, TensorInfo
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
 from net2net_cli.opening import (
@@ -75,7 +75,7 @@ from net2net_cli.verification import (
 )
 
 __all__ = [
-    "MEASURED_ON", "METADATA", "Choices", "Grown", "Model", "NotPreservedError", "Plan",
+    "MEASURED_ON", "METADATA", "WORKERS", "Choices", "Grown", "Model", "NotPreservedError", "Plan",
     "ProbeOptions", "RunOptions", "ShrinkOptions", "Shrunk", "Student",
     "Verification", "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher",
     "from_json", "make_plan", "open_model", "open_planned", "open_student", "output_name",

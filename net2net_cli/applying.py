@@ -20,8 +20,11 @@ from net2net_cli.expansion import decode, encode, even_shares, expand
 from net2net_cli.family_plans import growth_of, recipes_of
 from net2net_cli.fits import check_aliases, check_fit
 from net2net_cli.io import (
+    ALONE,
     WORKERS,
+    Joint,
     Source,
+    Team,
     TensorInfo,
     check_output,
     open_source,
@@ -76,7 +79,8 @@ own, so that the bytes written depend on plan, checkpoint and seed alone."""
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms."""
+    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms,
+    ``team`` the processes that share the work, all of which call ``apply_plan``."""
 
     overwrite: bool = False
     device: str = "auto"
@@ -86,6 +90,7 @@ class RunOptions:
     verify: bool = True
     probe: ProbeOptions = field(default_factory=ProbeOptions)
     progress: Callable[[str, int, int], None] | None = None
+    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -112,21 +117,24 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     options = options or RunOptions()
     started = time.monotonic()
     check_plan(plan, model.source)
-    check_capacity(plan)
     output = output_name(model, output)
     target = check_output(output, model.source.files, overwrite=options.overwrite)
+    check_capacity(plan, target)
     work = _work(plan, model)
     recipes = work.recipes
     recipe.check(recipes, work.source, work.target, tuple(model.source.tensors))
     check_aliases(work.source, model.source)
     found: list[Verification] = []
+    infos = [TensorInfo(r.name, r.dtype, r.shape) for r in recipes]
+    measure, joint = _shared(recipes, plan, model, options)
     production = Production(
         recipes,
         model.source,
-        lambda: _measured(recipes, plan, model, options),
+        measure,
         device=_device(options.device),
         workers=options.workers,
         progress=options.progress,
+        own=options.team.share(infos),
     )
 
     def verified(path: Path) -> None:
@@ -138,7 +146,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
 
     written = write_checkpoint(
         output,
-        [TensorInfo(r.name, r.dtype, r.shape) for r in recipes],
+        infos,
         _metadata(plan, NO_DIGEST),
         production,
         overwrite=options.overwrite,
@@ -149,10 +157,12 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
         finish=(lambda: _folder_notes(plan, model, found[-1])) if into_folder else None,
         final=lambda: _metadata(plan, _teacher_digest(plan, model)),
         workers=options.workers,
+        joint=joint,
     )
+    verification, digest = options.team.lead(lambda: (found[-1], model.source.digest()))
     return Grown(
-        plan, written.path, written.nbytes, written.digest, model.source.digest(), written.metadata,
-        found[-1], time.monotonic() - started,
+        plan, written.path, written.nbytes, written.digest, digest, written.metadata,
+        verification, time.monotonic() - started,
     )  # fmt: skip
 
 
@@ -243,6 +253,19 @@ def _device(name: str) -> str:
     return torch_device(name)
 
 
+def _shared(
+    recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
+) -> tuple[Callable[[], Measured], Joint]:
+    """How statistics are measured, and who writes together. Among several processes the first one
+    measures, since others may round differently."""
+    if options.team.size == 1:
+        return lambda: _measured(recipes, plan, model, options), ALONE
+    found = options.team.lead(lambda: _measured(recipes, plan, model, options))
+    values = {name: [part.tolist() for part in parts] for name, parts in found.items()}
+    job = json.dumps([__version__, to_json(plan), values])
+    return lambda: found, Joint(options.team, job, model.source.known_digests())
+
+
 def _measured(
     recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
 ) -> Measured:
@@ -251,6 +274,7 @@ def _measured(
     if not names:
         return {}
     assert isinstance(model, SpecModel), "families have no BatchNorm"
+    from net2net_cli.verify.deferred import deferred
     from net2net_cli.verify.network import build
     from net2net_cli.verify.statistics import value_statistics
 
@@ -260,10 +284,7 @@ def _measured(
             "the plan takes BatchNorm statistics from data", hint="give them with --calibrate DATA"
         )
     given = ProbeOptions(MEASURED_ON, options.calibrate, plan.choices.seed)
-    network = build(
-        model.spec, {n: model.source.tensor(n) for n in model.source.tensors},
-        label=model.source.label,
-    )  # fmt: skip
+    network = build(model.spec, deferred(model.source), label=model.source.label)
     found = value_statistics(network, probe_inputs(model, given), names)
     return {name: (s.mean, s.variance) for name, s in found.items()}
 
@@ -292,6 +313,8 @@ def _verify_written(
         proof = prove(_width_proofs(plan), wanted, written)
         if not options.verify:
             return Verification(proof, (), "not asked for (--no-verify)")
+        if options.progress:
+            options.progress("probing", 0, 0)
         expected, given = expected_drift(plan, model, options), options.probe
         probed = probe_models(model, student, replace(given, device=options.device), expected)
         notes = (*remarks(probed.judged, expected), *probed.notes)

@@ -66,6 +66,28 @@ class AxisMap:
         copies = [g for g, c in zip(self.group, self.code, strict=True) if c == Code.COPY]
         return len(set(copies)) != len(copies)
 
+    @cached_property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """For each old weight that is copied, the positions that share it, in ascending order."""
+        found: dict[int, list[int]] = {}
+        for j, (group, code) in enumerate(zip(self.group, self.code, strict=True)):
+            if code == Code.COPY:
+                found.setdefault(group, []).append(j)
+        return tuple(tuple(m) for m in found.values())
+
+    @cached_property
+    def runs(self) -> tuple[tuple[int, int, int], ...]:
+        """Where positions that copy lie side by side as they did: new and old place, length."""
+        found: list[tuple[int, int, int]] = []
+        for j, (old, code) in enumerate(zip(self.index, self.code, strict=True)):
+            if code != Code.COPY:
+                continue
+            if found and found[-1][0] + found[-1][2] == j and found[-1][1] + found[-1][2] == old:
+                found[-1] = (*found[-1][:2], found[-1][2] + 1)
+            else:
+                found.append((j, old, 1))
+        return tuple(found)
+
     def part(self, start: int, stop: int) -> AxisMap:
         """The map of the new positions from ``start`` to ``stop``, of an axis without means."""
         at = slice(start, stop)

@@ -1,25 +1,35 @@
-"""Whether a machine can hold what a plan makes: told before anything is allocated."""
+"""Whether a machine can hold what a plan makes: told before any work is done."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
-from net2net_cli.errors import UsageError
+from net2net_cli.errors import OutputError, UsageError
+from net2net_cli.io import Target
 from net2net_cli.plan import Plan
 
 
-def check_capacity(plan: Plan) -> None:
-    """Raise UsageError where growing takes more memory than the machine has.
-
-    The surgery holds one tensor at a time, which is at most the student; the probe reads weights
-    when their turn comes.
-    """
-    needed, present = plan.after.nbytes, _memory()
-    if present is not None and needed > present:
+def check_capacity(plan: Plan, target: Target) -> None:
+    """Raise OutputError where the disk has no room for the student, UsageError where memory has
+    none: only a torch state dict is held in memory as a whole."""
+    needed = plan.after.nbytes
+    memory = _memory()
+    if target.format == "torch" and memory is not None and needed > memory:
         raise UsageError(
             f"growing takes about {_shown(needed)} of memory, and this machine has"
-            f" {_shown(present)}",
-            hint="choose smaller sizes",
+            f" {_shown(memory)}",
+            hint="write .safetensors, which is streamed, or choose smaller sizes",
+        )
+    folder = Path(tempfile.gettempdir()) if target.file is None else target.file.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"the student takes {_shown(needed)}, and there are {_shown(free)} free",
+            where=str(folder),
+            hint="write to another disk, or choose smaller sizes",
         )
 
 
@@ -31,4 +41,4 @@ def _memory() -> int | None:
 
 
 def _shown(count: int) -> str:
-    return f"{count / 1e9:,.0f} GB"
+    return f"{count / 1e9:,.1f} GB"

@@ -11,26 +11,22 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 UNSEEN_WIDTH = 100_000
 """Columns where no terminal bounds them: more than any table needs."""
 
 Cell = str | Text
 Step = Callable[[str, int, int], None]
-"""Told of progress: what is being done, how far, of how much."""
+"""Told of progress: what is being done, how many bytes of it are, of how many (0: unknown)."""
 
 
 @dataclass(frozen=True)
@@ -126,30 +122,6 @@ def say_table(console: Console, made: Table) -> None:
     with console.capture() as captured:
         console.print(made)
     console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
-@contextmanager
-def progress(screen: Screen) -> Iterator[Step]:
-    """A bar on standard error while the block runs; silent where nobody watches."""
-    if screen.quiet or not screen.err.is_terminal:
-        yield lambda _what, _done, _total: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen.err, transient=True) as bars:
-        yield _stepper(bars)
-
-
-def _stepper(bars: Progress) -> Step:
-    tasks: dict[str, TaskID] = {}
-
-    def step(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(escape(what), total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    return step
 
 
 class _Console(Console):

@@ -7,21 +7,34 @@ carries, tells which of the two it is.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from net2net_cli import families, shrinking
+from net2net_cli import __version__, families, shrinking
 from net2net_cli.applying import folder_files, output_name
 from net2net_cli.errors import CheckpointError
 from net2net_cli.fits import check_fit
 from net2net_cli.inverse import Shrink
-from net2net_cli.io import Source, TensorInfo, check_output, open_source, write_checkpoint
+from net2net_cli.io import (
+    ALONE,
+    WORKERS,
+    Copied,
+    Joint,
+    Source,
+    Team,
+    TensorInfo,
+    check_output,
+    open_source,
+    write_checkpoint,
+)
 from net2net_cli.laying import layout_of
 from net2net_cli.opening import ASSUMED_KEY, METADATA, SPEC_KEY, Model, SpecModel, family_model
-from net2net_cli.plan import Plan, from_json
+from net2net_cli.plan import Plan, from_json, to_json
+from net2net_cli.production import Tally, copied
 from net2net_cli.shrinking import Shrinking
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verification import Verification, require
@@ -37,7 +50,9 @@ class ShrinkOptions:
 
     overwrite: bool = False
     shard_bytes: int | None = None
+    workers: int = WORKERS
     progress: Callable[[str, int, int], None] | None = None
+    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -164,32 +179,44 @@ def shrink(student: Student, output: str, options: ShrinkOptions | None = None) 
         check=verified,
         files=folder_files(plan.source, model) if target.format == "folder" else {},
         shard_bytes=options.shard_bytes,
+        workers=options.workers,
+        joint=_joint(plan, source, options),
     )
+    proof = options.team.lead(lambda: proofs[-1])
     rounded = tuple(recipe.name for recipe in work.recipes if recipe.rounded)
     return Shrunk(
         plan, written.path, written.nbytes, written.digest, student.teacher_digest,
-        written.metadata, len(work.recipes), rounded, work.known, proofs[-1],
+        written.metadata, len(work.recipes), rounded, work.known, proof,
         time.monotonic() - started,
     )  # fmt: skip
 
 
+def _joint(plan: Plan, source: Source, options: ShrinkOptions) -> Joint:
+    if options.team.size == 1:
+        return ALONE
+    job = json.dumps(["shrink", __version__, to_json(plan)])
+    return Joint(options.team, job, source.known_digests())
+
+
 def _producer(
     work: Shrinking, source: Source, options: ShrinkOptions
-) -> Callable[[TensorInfo], Tensor | memoryview]:
+) -> Callable[[TensorInfo], Copied | Iterator[Tensor]]:
     by_name: dict[str, Shrink] = {recipe.name: recipe for recipe in work.recipes}
-    done, total = 0, sum(info.nbytes for info in work.infos)
+    own = options.team.share(work.infos)
+    total = sum(info.nbytes for info in work.infos if info.name in own)
+    tally = Tally("shrinking", total, options.progress)
 
-    def produce(info: TensorInfo) -> Tensor | memoryview:
-        nonlocal done
-        if options.progress:
-            options.progress(info.name, done, total)
-        done += info.nbytes
+    def produce(info: TensorInfo) -> Copied | Iterator[Tensor]:
         recipe = by_name[info.name]
-        if recipe.plain:
-            return source.raw(recipe.source)
+        return copied(source, recipe.source, tally) if recipe.plain else restored(recipe)
+
+    def restored(recipe: Shrink) -> Iterator[Tensor]:
         from net2net_cli.restore import restore
 
-        return restore(recipe, source.tensor(recipe.source))
+        for tile in restore(recipe, source.tensor(recipe.source)):
+            yield tile
+            tally(tile.numel() * tile.element_size())
+        source.release(recipe.source)
 
     return produce
 

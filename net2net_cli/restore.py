@@ -6,6 +6,7 @@ it exactly (see splits), in whatever order: what a float64 sum rounds away is ke
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 from math import prod
@@ -19,14 +20,13 @@ TILE = 2**22
 """Entries of a tensor that are made at once, so that float64 takes no more than some 32 MB each."""
 
 
-def restore(shrink: Shrink, student: Tensor) -> Tensor:
-    """The teacher's tensor, out of the student's: contiguous, of its shape and dtype, on the CPU.
-
-    Made rows by rows.
-    """
-    made = torch.empty(shrink.shape, dtype=getattr(torch, shrink.dtype))
+def restore(shrink: Shrink, student: Tensor) -> Iterator[Tensor]:
+    """The teacher's tensor, out of the student's, rows by rows: each of them contiguous, of its
+    dtype, on the CPU."""
+    dtype = getattr(torch, shrink.dtype)
     if not shrink.shape:
-        return made.copy_(_restored(shrink, student))
+        yield _restored(shrink, student).to(dtype).contiguous()
+        return
     rows, first = shrink.shape[0], shrink.axes[0]
     step = max(1, TILE // max(1, prod(shrink.shape[1:])))
     for start in range(0, rows, step):
@@ -36,8 +36,7 @@ def restore(shrink: Shrink, student: Tensor) -> Tensor:
             given = student[start:stop]
         else:
             part = replace(shrink, axes=(first.part(start, stop), *shrink.axes[1:]))
-        made[start:stop].copy_(_restored(part, given))
-    return made
+        yield _restored(part, given).to(dtype).contiguous()
 
 
 def _restored(shrink: Shrink, student: Tensor) -> Tensor:

@@ -76,15 +76,18 @@ def run_options(
 ) -> RunOptions:
     """How to write and verify, as the api takes it."""
     from net2net_cli import api
+    from net2net_cli.cli import ranks
 
     return api.RunOptions(
         overwrite=writing.overwrite,
         device=writing.device,
         calibrate=calibrate,
         shard_bytes=writing.max_shard_size,
+        workers=writing.workers or api.WORKERS,
         verify=not checking.no_verify,
         probe=probe_options(checking, writing.device),
         progress=step,
+        team=ranks.team(),
     )
 
 
@@ -119,7 +122,7 @@ def carry_out(
     A student that does not preserve the function is no exception here: what was found is shown.
     """
     from net2net_cli import api
-    from net2net_cli.console import progress
+    from net2net_cli.cli.progress import progress
 
     outcome = Outcome(
         command,

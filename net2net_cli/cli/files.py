@@ -57,7 +57,8 @@ def check_report(
 
 def write_report(outcome: Outcome, path: Path | None, *, overwrite: bool) -> None:
     """Write the report that ``--report`` asks for."""
+    from net2net_cli.io.team import first
     from net2net_cli.report import render
 
-    if path is not None:
+    if path is not None and first():
         write_text_file(str(path), render(outcome, path.suffix.lower()), overwrite=overwrite)

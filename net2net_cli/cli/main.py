@@ -26,8 +26,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         sys.stdout.write(f"net2net {__version__}\n")
         return 0
+    from net2net_cli.cli import ranks
     from net2net_cli.cli.signals import ending_cleanly
 
+    ranks.hush()
     try:
         with ending_cleanly():
             code = _attempt(arguments)
@@ -36,29 +38,34 @@ def run(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         code = CLOSED_PIPE
     _close_output()
-    return code
+    return ranks.leave(code)
 
 
 def _attempt(arguments: list[str]) -> int:
     """Parse and carry out; whatever fails is told in the form that was asked for."""
+    from net2net_cli.cli import ranks
     from net2net_cli.cli.options import glance
 
     try:
-        from net2net_cli.cli.app import app
-        from net2net_cli.report import show
-
-        found = app(arguments or ["--help"], prog_name="net2net", standalone_mode=False)
-        if not isinstance(found, tuple):  # help was asked for, or is all that can be offered
-            return 0 if arguments else 2
-        outcome: Outcome = found[0]
-        common: Common = found[1]
-        show(outcome, common.form, common.screen())
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        return ranks.carried_out(arguments, lambda: _shown(arguments))
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001
-        return _fail(error, arguments, glance(arguments))
+        return _fail(ranks.agreed(error), arguments, glance(arguments))
+
+
+def _shown(arguments: list[str]) -> int:
+    from net2net_cli.cli.app import app
+    from net2net_cli.report import show
+
+    found = app(arguments or ["--help"], prog_name="net2net", standalone_mode=False)
+    if not isinstance(found, tuple):  # help was asked for, or is all that can be offered
+        return 0 if arguments else 2
+    outcome: Outcome = found[0]
+    common: Common = found[1]
+    show(outcome, common.form, common.screen())
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return outcome.exit_code
 
 

@@ -119,6 +119,16 @@ Device = Annotated[
         show_default=True,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    Option(
+        "--workers",
+        metavar="N",
+        parser=parse_count,
+        help="Threads that make tensors [default: a core each, up to 4].",
+        rich_help_panel=OUT,
+    ),
+]
 MaxShardSize = Annotated[
     int | None,
     Option(
@@ -231,6 +241,7 @@ class Writing:
     device: Device = "auto"
     dtype: Dtype = None
     max_shard_size: MaxShardSize = None
+    workers: Workers = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +274,7 @@ class Probing:
             "--probe-memory",
             metavar="SIZE",
             parser=parse_size,
-            help="What inputs may take at once, as 4GB [default: half of what is free].",
+            help="Memory of a batch, as 4GB [default: 1GiB].",
             rich_help_panel=CHECK,
         ),
     ] = None

@@ -6,7 +6,15 @@ from typing import Annotated
 
 from typer import Argument
 
-from net2net_cli.cli.options import Common, MaxShardSize, Output, Overwrite, ReportFile, Writing
+from net2net_cli.cli.options import (
+    Common,
+    MaxShardSize,
+    Output,
+    Overwrite,
+    ReportFile,
+    Workers,
+    Writing,
+)
 from net2net_cli.report import Outcome
 
 
@@ -19,6 +27,7 @@ def shrink(
     overwrite: Overwrite = False,
     report: ReportFile = None,
     max_shard_size: MaxShardSize = None,
+    workers: Workers = None,
     common: Common,
 ) -> Outcome:
     """Make the teacher again out of its student.
@@ -28,11 +37,12 @@ def shrink(
     copies share is added up.
     """
     from net2net_cli import api
+    from net2net_cli.cli import ranks
     from net2net_cli.cli.carry_out import choose_output, heeding_signals
     from net2net_cli.cli.files import check_report, write_report
     from net2net_cli.cli.parts import checkpoint_part, remarks, shrunk_part
     from net2net_cli.cli.paths import STREAM
-    from net2net_cli.console import progress
+    from net2net_cli.cli.progress import progress
 
     opened = api.open_student(student)
     model = opened.model
@@ -40,7 +50,9 @@ def shrink(
     check_report(report, overwrite=overwrite, sources=model.source.files, drawn=False)
     chosen = choose_output(model, writing, common, "shrunk")
     with progress(common.screen()) as step:
-        options = api.ShrinkOptions(overwrite, max_shard_size, heeding_signals(step))
+        options = api.ShrinkOptions(
+            overwrite, max_shard_size, workers or api.WORKERS, heeding_signals(step), ranks.team()
+        )
         found = api.shrink(opened, chosen, options)
     outcome = Outcome(
         "shrink",

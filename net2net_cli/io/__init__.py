@@ -2,16 +2,22 @@
 
 from net2net_cli.io.carried import small_files
 from net2net_cli.io.config import read_json
+from net2net_cli.io.joint import ALONE, Joint
 from net2net_cli.io.sink import Written, write_checkpoint
 from net2net_cli.io.source import Source, open_source
-from net2net_cli.io.target import check_output
+from net2net_cli.io.target import Target, check_output
+from net2net_cli.io.team import Team
 from net2net_cli.io.tensor_file import WORKERS, Copied
 from net2net_cli.io.tensors import TensorInfo
 
 __all__ = [
+    "ALONE",
     "WORKERS",
     "Copied",
+    "Joint",
     "Source",
+    "Target",
+    "Team",
     "TensorInfo",
     "Written",
     "check_output",

@@ -6,13 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Self
 
 from net2net_cli.io.digest import header_digest, tree_digest
-from net2net_cli.io.tensors import TensorInfo, from_bytes
+from net2net_cli.io.tensors import PIECE, TensorInfo, from_bytes
 
 if TYPE_CHECKING:
     import torch
+
+
+class _Held(local):
+    """The bytes that a thread reads from, which may have been copied for it."""
+
+    name: str | None = None
+    data = memoryview(b"")
 
 
 class Source(ABC):
@@ -39,6 +47,13 @@ class Source(ABC):
     def close(self) -> None:
         """Lets go of the files; what was taken stays valid, nothing else can be taken."""
 
+    def read(self, name: str, at: int, into: memoryview) -> None:
+        """Fills ``into`` with the tensor's bytes from ``at`` on."""
+        held = self._held()
+        if held.name != name:
+            held.name, held.data = name, self.raw(name).cast("B")
+        into[:] = held.data[at : at + len(into)]
+
     def tensor(self, name: str) -> torch.Tensor:
         """The tensor over ``raw``: on the CPU, contiguous, not to be written to."""
         return from_bytes(self.raw(name), self.tensors[name])
@@ -49,11 +64,25 @@ class Source(ABC):
 
     def tensor_digest(self, name: str) -> str:
         """The hex sha256 of a tensor's bytes, which are read once."""
-        known = self._digests()
+        known = self.known_digests()
         if name not in known:
-            with self.raw(name) as data:
-                known[name] = sha256(data).hexdigest()
+            hasher, size = sha256(), self.tensors[name].nbytes
+            buffer = memoryview(bytearray(min(size, PIECE)))
+            for at in range(0, size, PIECE):
+                piece = buffer[: size - at]
+                self.read(name, at, piece)
+                hasher.update(piece)
+            self.note_digest(name, hasher.hexdigest())
+            self.release(name)
         return known[name]
+
+    def known_digest(self, name: str) -> str | None:
+        """The digest where the tensor was read for it before."""
+        return self.known_digests().get(name)
+
+    def note_digest(self, name: str, digest: str) -> None:
+        """Spares reading a tensor again whose digest was taken while it was copied."""
+        self.known_digests()[name] = digest
 
     def digest(self) -> str:
         """``sha256:`` and the digest of the content; reads whatever was not read for it before."""
@@ -61,9 +90,16 @@ class Source(ABC):
 
     def release(self, name: str) -> None:
         """Lets go of the memory that a tensor's bytes took, which may be read again."""
-        del name  # whatever holds them in memory has nothing to let go of
+        held = self._held()
+        if held.name == name:
+            held.name, held.data = None, memoryview(b"")
 
-    def _digests(self) -> dict[str, str]:
+    def _held(self) -> _Held:
+        found: _Held = self.__dict__.setdefault("_held_bytes", _Held())
+        return found
+
+    def known_digests(self) -> dict[str, str]:
+        """All that are known, by name; what is added spares reading."""
         found: dict[str, str] = self.__dict__.setdefault("_known_digests", {})
         return found
 

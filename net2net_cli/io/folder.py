@@ -44,6 +44,10 @@ class FolderSource(Source):
         """The tensor's bytes, in its shard."""
         return self._shards[self._owner[name]].raw(name)
 
+    def read(self, name: str, at: int, into: memoryview) -> None:
+        """As its shard does."""
+        self._shards[self._owner[name]].read(name, at, into)
+
     def release(self, name: str) -> None:
         """As its shard does."""
         self._shards[self._owner[name]].release(name)

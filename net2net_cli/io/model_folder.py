@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from net2net_cli.errors import OutputError
@@ -12,50 +14,72 @@ from net2net_cli.io.failures import reported
 from net2net_cli.io.header import render_header
 from net2net_cli.io.shards import INDEX, render_index
 from net2net_cli.io.spool import PIECE, write_all
-from net2net_cli.io.tensor_file import (
-    Final,
-    Produce,
-    reserve,
-    size_of,
-    write_header,
-    write_tensors,
-)
+from net2net_cli.io.tensor_file import Final, Place, places, reserve, write_header
 from net2net_cli.io.tensors import TensorInfo
 
 Content = bytes | Path
 """A small file: its content, or the file that it is a copy of."""
 
 
-def write_shards(
-    folder: Path,
-    shards: Mapping[str, Sequence[TensorInfo]],
-    metadata: Mapping[str, str],
-    produce: Produce,
-    label: Path,
-    final: Final | None = None,
-    workers: int = 1,
-) -> tuple[dict[TensorInfo, str], int]:
-    """Writes every shard, with the metadata in each, and the index where there is more than one.
+Fill = Callable[[int, Sequence[Place], str], dict[TensorInfo, str]]
+"""Writes the tensors of one file to its descriptor, each at its place; gives the hex sha256 of
+each that it wrote. Errors call the file by the last argument."""
 
-    ``final`` gives the metadata once all tensors are made; its length must be that of ``metadata``.
-    ``folder`` is empty; errors call it ``label``. Gives the hex sha256 of each tensor's bytes, and
-    the size of the shards in bytes.
+
+@dataclass(frozen=True)
+class Shards:
+    """The files of a checkpoint's tensors, by name: "" where the checkpoint itself is the file.
+
+    ``metadata`` goes into each; what is written in the end has the same length.
     """
-    headers = {name: render_header(own, metadata) for name, own in shards.items()}
-    for name, own in shards.items():  # room for all of them, before any work
-        with _created(folder / name, label / name) as descriptor, _writing(label / name):
-            reserve(descriptor, size_of(headers[name], own))
+
+    files: Mapping[str, Sequence[TensorInfo]]
+    metadata: Mapping[str, str]
+
+    @cached_property
+    def starts(self) -> Mapping[str, int]:
+        """The length of each file's header."""
+        return {n: len(render_header(own, self.metadata)) for n, own in self.files.items()}
+
+    @property
+    def size(self) -> int:
+        """The bytes of all."""
+        return sum(start + _bytes(self.files[name]) for name, start in self.starts.items())
+
+
+def reserve_shards(shards: Shards, place: Path, label: Path) -> None:
+    """Take room for all files, before any work. ``place`` is the file or folder; errors call it
+    ``label``."""
+    for name, start in shards.starts.items():
+        with _opened(place / name, label / name, os.O_CREAT) as descriptor, _writing(label / name):
+            reserve(descriptor, start + _bytes(shards.files[name]))
+
+
+def fill_shards(
+    shards: Shards, place: Path, label: Path, fill: Fill, *, sync: bool
+) -> dict[TensorInfo, str]:
+    """Write the tensors of every file; the hex sha256 of each that ``fill`` wrote."""
     content: dict[TensorInfo, str] = {}
-    for name, own in shards.items():
-        with _opened(folder / name, label / name) as descriptor:
-            shard = str(label / name)
-            content |= write_tensors(descriptor, len(headers[name]), own, produce, shard, workers)
-    for name, own in shards.items():
-        with _opened(folder / name, label / name) as descriptor:
-            write_header(descriptor, own, metadata, str(label / name), final)
-    if len(shards) > 1:
-        write_files(folder, {INDEX: render_index(shards)}, label)
-    return content, sum(size_of(headers[name], own) for name, own in shards.items())
+    for name, own in shards.files.items():
+        with _opened(place / name, label / name, sync=sync) as descriptor:
+            content |= fill(descriptor, places(own, shards.starts[name]), str(label / name))
+    return content
+
+
+def head_shards(shards: Shards, place: Path, label: Path, final: Final | None) -> None:
+    """Write the headers, and the index where there is more than one file: now all is on the disk.
+
+    ``final`` gives the metadata, which may be known only once all tensors are made.
+    """
+    for name, own in shards.files.items():
+        with _opened(place / name, label / name, sync=True) as descriptor:
+            write_header(descriptor, own, shards.metadata, str(label / name), final)
+    if len(shards.files) > 1:
+        write_files(place, {INDEX: render_index(shards.files)}, label)
+
+
+def _bytes(tensors: Sequence[TensorInfo]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def write_files(folder: Path, files: Mapping[str, Content], label: Path) -> None:
@@ -92,17 +116,18 @@ def _writing(label: Path) -> AbstractContextManager[None]:
 
 
 def _created(path: Path, label: Path) -> AbstractContextManager[int]:
-    return _opened(path, label, os.O_CREAT | os.O_EXCL)
+    return _opened(path, label, os.O_CREAT | os.O_EXCL, sync=True)
 
 
 @contextmanager
-def _opened(path: Path, label: Path, flags: int = 0) -> Iterator[int]:
-    """A descriptor to write to; what was written is on the disk at the end."""
+def _opened(path: Path, label: Path, flags: int = 0, *, sync: bool = False) -> Iterator[int]:
+    """A descriptor to write to; with ``sync``, all of the file is on the disk at the end."""
     with _writing(label):
         descriptor = os.open(path, flags | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         yield descriptor
-        with _writing(label):
-            os.fsync(descriptor)
+        if sync:
+            with _writing(label):
+                os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +14,34 @@ from net2net_cli.errors import OutputError
 from net2net_cli.io.digest import tree_digest
 from net2net_cli.io.exchange import publish_folder
 from net2net_cli.io.failures import reported
-from net2net_cli.io.model_folder import Content, write_files, write_shards
+from net2net_cli.io.joint import (
+    ALONE,
+    Begun,
+    Joint,
+    describe,
+    filling,
+    gathered,
+    job_of,
+    job_text,
+    outlives,
+)
+from net2net_cli.io.journal import Claims, read_journals
+from net2net_cli.io.model_folder import (
+    Content,
+    Shards,
+    fill_shards,
+    head_shards,
+    reserve_shards,
+    write_files,
+)
 from net2net_cli.io.occupied import check_folder
 from net2net_cli.io.shards import split
 from net2net_cli.io.spool import PIECE, spool_file
 from net2net_cli.io.target import Target, check_output
 from net2net_cli.io.temporary import (
+    clear_folder,
+    job_temporary,
+    journals,
     publish,
     stale_temporaries,
     sync_folder,
@@ -69,6 +91,7 @@ def write_checkpoint(
     finish: Finish | None = None,
     final: Final | None = None,
     workers: int = WORKERS,
+    joint: Joint = ALONE,
 ) -> Written:
     """Writes the tensors to a file, a folder or ``-``; ``produce`` is called once for each, from
     ``workers`` threads at once. ``final`` gives the metadata once all are made, of the same length.
@@ -79,46 +102,124 @@ def write_checkpoint(
     name, is given to ``check``, and is renamed only when that returned; the files that ``finish``
     then gives go into the folder too. Whatever is raised leaves nothing behind.
 
+    Several processes that all call it share the work by ``joint``; ``check``, ``finish`` and
+    ``final`` are the first one's. A torch file, or standard output, it writes alone.
+
     OutputError for every reason not to write; AssertionError where ``produce`` breaks its promise,
     and for ``files`` or ``finish`` where there is no folder.
     """
-    target = check_output(output, sources, overwrite=overwrite)
+    # All have looked before the first one writes: what it wrote would be in the others' way.
+    checked = joint.team.together(lambda: check_output(output, sources, overwrite=overwrite))
+    target = checked[joint.team.rank]
     assert len({t.name for t in tensors}) == len(tensors), "two tensors have one name"
-    if target.format == "folder":
-        shards = split(tensors, shard_bytes)
-        with _folder(target, sources, overwrite=overwrite) as (temp, label):
-            content, size = write_shards(temp, shards, metadata, produce, label, final, workers)
-            write_files(temp, files, label)
-            sync_folder(temp)
-            if check:
-                check(temp)
-            if finish:
-                write_files(temp, finish(), label)
-                sync_folder(temp)
-        return Written(target.shown, tree_digest(content), size, metadata=True)
-    assert not files, "a file has no other files beside it"
-    assert finish is None, "a file has no other files beside it"
-    return _write_file(
-        target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
+    folder = target.format == "folder"
+    assert folder or not files, "a file has no other files beside it"
+    assert folder or finish is None, "a file has no other files beside it"
+    if target.format == "torch" or target.file is None:
+        return joint.team.lead(
+            lambda: _write_whole(
+                target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
+            )
+        )
+    shards = Shards(split(tensors, shard_bytes) if folder else {"": tensors}, metadata)
+    writing = _Writing(
+        joint, target, target.file, target.shown or target.file, shards, sources, overwrite
     )
 
+    def end(temp: Path) -> None:
+        head_shards(shards, temp, writing.label, final)
+        if folder:
+            _add(temp, files, writing.label)
+        if check:
+            check(temp)
+        if finish:
+            _add(temp, finish(), writing.label)
 
-@contextmanager
-def _folder(
-    target: Target, sources: Sequence[Path], *, overwrite: bool
-) -> Iterator[tuple[Path, Path]]:
-    """A temporary folder, which takes its name at the end, and what errors call it."""
-    assert target.file is not None
-    assert target.shown is not None
-    with temporary_folder(target.file) as temp:
-        yield temp, target.shown
+    content = writing.run(produce, end, workers)
+    return Written(target.shown, tree_digest(content), shards.size, metadata=True)
+
+
+def _add(folder: Path, files: Mapping[str, Content], label: Path) -> None:
+    write_files(folder, files, label)
+    sync_folder(folder)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """A file, or a folder, of safetensors on its way to its name: ``file`` with links resolved,
+    ``label`` as the user would name it."""
+
+    joint: Joint
+    target: Target
+    file: Path
+    label: Path
+    shards: Shards
+    sources: Sequence[Path]
+    overwrite: bool
+
+    def run(
+        self, produce: Produce, end: Callable[[Path], None], workers: int
+    ) -> dict[TensorInfo, str]:
+        """Make room, have every process write its part, ``end`` it and give it its name: alone, or
+        by the first process. Gives the digest of each tensor."""
+        team = self.joint.team
+        with ExitStack() as temporaries:
+            begun = self._together(temporaries) if team.size > 1 else self._alone(temporaries)
+            content = gathered(self.joint, lambda: self._filled(begun, produce, workers))
+
+            def ended() -> None:
+                end(begun.path)
+                self._publish(begun.path)
+
+            team.lead(ended)
+        return content
+
+    def _alone(self, temporaries: ExitStack) -> Begun:
+        if self.target.format == "folder":
+            temp = temporaries.enter_context(temporary_folder(self.file))
+        else:
+            temp = temporaries.enter_context(temporary(self.file))[0]
+        reserve_shards(self.shards, temp, self.label)
+        return Begun(temp, "", Claims())
+
+    def _together(self, temporaries: ExitStack) -> Begun:
+        """The first process begins; what an earlier run of the same job left is picked up."""
+        shards, joint = self.shards, self.joint
+        tensors = [info for own in shards.files.values() for info in own]
+        told = describe(tensors, shards.metadata)
+        text = job_text(joint, str(self.label), told, sorted(shards.files), self.target.format)
+
+        def begin() -> Begun:
+            job = job_of(text, self.sources)
+            temp = temporaries.enter_context(job_temporary(self.file, job, outlives))
+            if self.target.format == "folder":
+                with reported(OutputError, "write", self.label):
+                    clear_folder(temp, keep=shards.files)
+            reserve_shards(shards, temp, self.label)
+            return Begun(temp, job, read_journals(journals(self.file, job)))
+
+        begun = joint.team.lead(begin)
+        joint.digests.update(begun.claims.source)
+        return begun
+
+    def _filled(self, begun: Begun, produce: Produce, workers: int) -> dict[TensorInfo, str]:
+        team, shards = self.joint.team, self.shards
+        mine = team.share([info for own in shards.files.values() for info in own])
+        fill = filling(self.joint, begun, self.file, mine, produce, workers)
+        sync = team.size > 1 or len(shards.files) > 1
+        return fill_shards(shards, begun.path, self.label, fill, sync=sync)
+
+    def _publish(self, temp: Path) -> None:
+        if self.target.format != "folder":
+            publish(temp, self.file, overwrite=self.overwrite)
+            return
         # Hours may have passed, and somebody may have put there what must not go.
-        with reported(OutputError, "write", target.shown):
-            check_folder(target.file, target.shown, sources, overwrite=overwrite)
-        publish_folder(temp, target.file, overwrite=overwrite)
+        with reported(OutputError, "write", self.label):
+            check_folder(self.file, self.label, self.sources, overwrite=self.overwrite)
+        publish_folder(temp, self.file, overwrite=self.overwrite)
 
 
-def _write_file(
+def _write_whole(
     target: Target,
     tensors: Sequence[TensorInfo],
     metadata: Mapping[str, str],
@@ -129,6 +230,7 @@ def _write_file(
     *,
     overwrite: bool,
 ) -> Written:
+    """By one process: a torch file, or standard output."""
     torch_file = target.format == "torch"
     opened = temporary(target.file) if target.file else spool_file("stdout", OutputError)
     with opened as (temp, descriptor):

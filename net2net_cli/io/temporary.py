@@ -4,6 +4,11 @@ One lies beside the output, as ``.NAME.net2net-PID-RANDOM.tmp``. Its run holds a
 removes it however the run ends; one that a killed run left behind is removed by the next run that
 writes the same output. A folder on its way out (``exchange``) is named ``.old`` instead, and is
 removed only while the output exists: without it, it is all that is left of what was there.
+
+What several processes write together lies in ``.NAME.net2net-JOB.tmp``, with a journal of each,
+``.NAME.net2net-JOB.RANK.log``; the lock is on the first one's. JOB, of twelve digits, tells what is
+written: where a process died, all stays for the next run of the same job to pick up, and the next
+run of another one removes it.
 """
 
 from __future__ import annotations
@@ -13,7 +18,8 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +28,7 @@ from net2net_cli.io.failures import reported, shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_NAME = 255 - len("..net2net-999999999-12345678.tmp")  # bytes; file systems allow 255
+_TRIES = 15
 
 
 @contextmanager
@@ -64,6 +71,37 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
+@contextmanager
+def job_temporary(beside: Path, job: str, kept: Callable[[BaseException], bool]) -> Iterator[Path]:
+    """The name for what this job makes: nothing, or what an earlier run of it left there. All of
+    the job is removed at the end, but for an error for which ``kept`` is true.
+
+    OutputError where another run is at the same job.
+    """
+    stale_temporaries(beside, but=job)
+    descriptor = _lock_job(job_name(beside, job, "0.log"), beside)
+    try:
+        yield job_name(beside, job, "tmp")
+    except BaseException as error:
+        if not kept(error):
+            _remove_job(beside, job)
+        raise
+    else:
+        _remove_job(beside, job)
+    finally:
+        os.close(descriptor)
+
+
+def job_name(beside: Path, job: str, ending: str) -> Path:
+    """``.NAME.net2net-JOB.tmp``, or one of the journals."""
+    return beside.parent / f"{_prefix(beside)}{job}.{ending}"
+
+
+def journals(beside: Path, job: str) -> list[Path]:
+    """The journals of a job, sorted by name."""
+    return sorted(p for p in _parts(beside).get(job, ()) if p.suffix == ".log")
+
+
 def temporary_name(beside: Path, ending: str = "tmp") -> Path:
     """A name of this run's that nothing has yet."""
     return beside.parent / f"{_prefix(beside)}{os.getpid()}-{os.urandom(4).hex()}.{ending}"
@@ -71,9 +109,20 @@ def temporary_name(beside: Path, ending: str = "tmp") -> Path:
 
 def remove_folder(path: Path) -> None:
     """Removes a folder of files; OSError, and nothing is removed, where it holds another folder."""
+    _empty_folder(path, ())
+    path.rmdir()
+
+
+def clear_folder(path: Path, keep: Container[str]) -> None:
+    """Makes a folder that holds at most the files named; OSError where it holds another folder."""
+    path.mkdir(exist_ok=True)
+    _empty_folder(path, keep)
+
+
+def _empty_folder(path: Path, keep: Container[str]) -> None:
     descriptor = os.open(path, _FOLDER)
     try:
-        names = [entry.name for entry in os.scandir(descriptor)]
+        names = [entry.name for entry in os.scandir(descriptor) if entry.name not in keep]
         for name in names:
             mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
@@ -82,11 +131,11 @@ def remove_folder(path: Path) -> None:
             os.unlink(name, dir_fd=descriptor)
     finally:
         os.close(descriptor)
-    path.rmdir()
 
 
-def stale_temporaries(output: Path) -> list[Path]:
-    """Removes what dead runs left beside that output; gives what it removed."""
+def stale_temporaries(output: Path, but: str | None = None) -> list[Path]:
+    """Removes what dead runs left beside that output, except for the job ``but``; gives what it
+    removed."""
     pattern = re.compile(re.escape(_prefix(output)) + r"(\d{1,9})-[0-9a-f]{8}\.(tmp|old)")
     removed = []
     with suppress(OSError):
@@ -100,7 +149,76 @@ def stale_temporaries(output: Path) -> list[Path]:
                 with suppress(OSError):
                     _remove_unlocked(Path(entry.path), folder=folder)
                     removed.append(Path(entry.path))
+        for job in sorted(set(_parts(output)) - {but}):
+            removed += _remove_stale_job(output, job)
     return removed
+
+
+def _parts(output: Path) -> dict[str, list[Path]]:
+    """Job -> what lies there of it."""
+    pattern = re.compile(re.escape(_prefix(output)) + r"([0-9a-f]{12})\.(tmp|\d{1,5}\.log)")
+    parts: dict[str, list[Path]] = {}
+    with suppress(OSError):
+        for entry in os.scandir(output.parent):
+            if (found := pattern.fullmatch(entry.name)) and not entry.is_symlink():
+                parts.setdefault(found[1], []).append(Path(entry.path))
+    return parts
+
+
+def _remove_stale_job(output: Path, job: str) -> list[Path]:
+    """Removes a job whose run is dead."""
+    lock = job_name(output, job, "0.log")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:  # it was being removed
+        return _remove_job(output, job)
+    except OSError:
+        return []
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _remove_job(output, job)
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+
+
+def _remove_job(output: Path, job: str) -> list[Path]:
+    """The lock goes last, so that whoever holds it finds all or nothing of the job."""
+    removed = []
+    lock = job_name(output, job, "0.log")
+    for path in sorted(_parts(output).get(job, ()), key=lambda part: part == lock):
+        with suppress(OSError):
+            if path.is_dir():
+                remove_folder(path)
+            else:
+                path.unlink()
+            removed.append(path)
+    return removed
+
+
+def _lock_job(path: Path, output: Path) -> int:
+    """Makes and locks the journal; a run that just ended, or removes it, is waited for."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(0.2)
+        with reported(OutputError, "write", path):
+            descriptor = os.open(path, flags, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        except OSError:  # a file system without locks
+            return descriptor
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)
+    raise OutputError(
+        f"another run is writing `{shown(output)}`", hint="wait for its end, or choose another name"
+    )
 
 
 def publish(temp: Path, output: Path, *, overwrite: bool) -> None:

@@ -4,91 +4,171 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from threading import local
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from net2net_cli.errors import OutputError
 from net2net_cli.io.failures import reported
 from net2net_cli.io.header import render_header, write_order
-from net2net_cli.io.spool import PIECE
-from net2net_cli.io.tensors import TensorInfo, from_bytes, raw_bytes
+from net2net_cli.io.team import processes_here
+from net2net_cli.io.tensors import PIECE, TensorInfo, from_bytes, raw_bytes
 
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Copied:
-    """The bytes of a tensor that are another's as they are, and their hex sha256; ``written`` is
-    called once they are."""
+    """A tensor whose bytes are there already: ``read`` fills a buffer with those from some place
+    on. ``digest`` is their hex sha256 where it is known; ``written`` is given it at the end."""
 
-    data: memoryview
-    digest: str
-    written: Callable[[], None]
+    read: Callable[[int, memoryview], None]
+    digest: str | None
+    written: Callable[[str], None]
 
 
-Produce = Callable[[TensorInfo], "torch.Tensor | memoryview | Copied | Iterator[torch.Tensor]"]
+Made: TypeAlias = "torch.Tensor | memoryview | Copied | Iterator[torch.Tensor]"
+Produce = Callable[[TensorInfo], Made]
 """Gives a tensor on the CPU, its bytes, or the tensor in pieces of whole rows."""
 
 Final = Callable[[], Mapping[str, str]]
 """Gives the metadata once all tensors are made."""
 
-WORKERS = min(4, os.cpu_count() or 1)
+WORKERS = max(1, min(4, (os.cpu_count() or 1) // processes_here()))
 """How many tensors are made at once where nothing else is asked for."""
+
+
+Place = tuple[TensorInfo, int]
+"""A tensor, and where its bytes start in the file."""
+
+
+def places(tensors: Sequence[TensorInfo], start: int) -> list[Place]:
+    """Where each tensor lies in a file whose header has ``start`` bytes, in that order."""
+    found = []
+    for info in write_order(tensors):
+        found.append((info, start))
+        start += info.nbytes
+    return found
 
 
 def write_tensors(
     descriptor: int,
-    start: int,
-    tensors: Sequence[TensorInfo],
+    tensors: Sequence[Place],
     produce: Produce,
     label: str,
     workers: int = 1,
+    written: Callable[[TensorInfo, str], None] | None = None,
 ) -> dict[TensorInfo, str]:
-    """Writes the data of a file whose header has ``start`` bytes, each tensor at its place; gives
-    the hex sha256 of each. Several are made at once, and of each no more than a piece is held."""
+    """Writes tensors at their places; gives the hex sha256 of each, and tells ``written`` of it.
+    Several are made at once, and of each no more than a piece is held."""
 
-    def write(info: TensorInfo, offset: int) -> str:
-        made = produce(info)
-        if isinstance(made, Copied):
-            _write_at(descriptor, made.data.cast("B") if made.data.nbytes else b"", offset, label)
-            made.written()
-            return made.digest
-        hasher = sha256()
-        end = offset + info.nbytes
-        for piece in _pieces(made, info):
-            hasher.update(piece)
-            _write_at(descriptor, piece, offset, label)
-            offset += len(piece)
-        assert offset == end, f"{info.name} has {end - offset} bytes less than promised"
-        return hasher.hexdigest()
+    def write(place: Place) -> str:
+        digest = _write_tensor(descriptor, *place, produce, label)
+        if written:
+            written(place[0], digest)
+        return digest
 
-    places = []
-    for info in write_order(tensors):
-        places.append((info, start))
-        start += info.nbytes
+    digests = in_threads(write, tensors, workers)
+    return {info: digest for (info, _), digest in zip(tensors, digests, strict=True)}
+
+
+def in_threads(work: Callable[[Place], T], tensors: Sequence[Place], workers: int) -> list[T]:
+    """What ``work`` gives for each; the first error ends it."""
     if workers <= 1:
-        return {info: write(info, offset) for info, offset in places}
+        return [work(place) for place in tensors]
     with ThreadPoolExecutor(workers) as pool:
-        found = [pool.submit(write, info, offset) for info, offset in places]
+        found = [pool.submit(work, place) for place in tensors]
         try:
-            return {info: f.result() for (info, _), f in zip(places, found, strict=True)}
+            return [one.result() for one in found]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
+def _write_tensor(
+    descriptor: int, info: TensorInfo, offset: int, produce: Produce, label: str
+) -> str:
+    made = produce(info)
+    if isinstance(made, Copied):
+        return _copy(made, info, descriptor, offset, label)
+    hasher = sha256()
+    end = offset + info.nbytes
+    for tile in _pieces(made, info):
+        for start in range(0, len(tile), PIECE):
+            piece = tile[start : start + PIECE]
+            hasher.update(piece)
+            _write_at(descriptor, piece, offset, label)
+            offset += len(piece)
+    assert offset == end, f"{info.name} has {end - offset} bytes less than promised"
+    return hasher.hexdigest()
+
+
+class _Buffer(local):
+    """One for each thread, used over and over: fresh memory costs more than copying does."""
+
+    def __init__(self) -> None:
+        self.piece = memoryview(bytearray(PIECE))
+
+
+_BUFFER = _Buffer()
+
+
+def _copy(made: Copied, info: TensorInfo, descriptor: int, offset: int, label: str) -> str:
+    """Piece by piece: read, hashed and written while it is in the core's own cache."""
+    hasher = sha256()
+    for at in range(0, info.nbytes, PIECE):
+        piece = _BUFFER.piece[: info.nbytes - at]
+        made.read(at, piece)
+        if made.digest is None:
+            hasher.update(piece)
+        _write_at(descriptor, piece, offset + at, label)
+    digest = made.digest or hasher.hexdigest()
+    made.written(digest)
+    return digest
+
+
+def read_digest(descriptor: int, info: TensorInfo, offset: int, label: str) -> str:
+    """The hex sha256 of the bytes that lie at a tensor's place."""
+    hasher = sha256()
+    for start in range(0, info.nbytes, PIECE):
+        with reported(OutputError, "read", label):
+            hasher.update(os.pread(descriptor, min(PIECE, info.nbytes - start), offset + start))
+    return hasher.hexdigest()
+
+
 def _write_at(descriptor: int, data: memoryview | bytes, offset: int, label: str) -> None:
-    view = memoryview(data)
-    for start in range(0, len(view), PIECE):
-        piece = view[start : start + PIECE]
-        with reported(OutputError, "write", label):
-            while piece:
-                done = os.pwrite(descriptor, piece, offset)
-                piece, offset = piece[done:], offset + done
+    piece = memoryview(data)
+    with reported(OutputError, "write", label):
+        while piece:
+            done = _pwrite(descriptor, piece, offset)
+            piece, offset = piece[done:], offset + done
+
+
+_DONTCACHE = 0x80
+"""Linux 6.14's RWF_DONTCACHE: what is written goes to the disk at once, and takes no room in the
+machine's cache, which others may need more."""
+
+_refused: set[int] = set()
+"""The file systems that know no such thing, by device."""
+
+
+def _pwrite(descriptor: int, piece: memoryview, offset: int) -> int:
+    device = os.fstat(descriptor).st_dev
+    if hasattr(os, "pwritev") and sys.platform == "linux" and device not in _refused:
+        try:
+            return os.pwritev(descriptor, [piece], offset, _DONTCACHE)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            _refused.add(device)
+    return os.pwrite(descriptor, piece, offset)
 
 
 def _pieces(
@@ -116,7 +196,7 @@ def write_safetensors(
     header = render_header(tensors, metadata)
     with reported(OutputError, "write", label):
         reserve(descriptor, size_of(header, tensors))
-    content = write_tensors(descriptor, len(header), tensors, produce, label, workers)
+    content = write_tensors(descriptor, places(tensors, len(header)), produce, label, workers)
     write_header(descriptor, tensors, metadata, label, final)
     return content
 
@@ -145,8 +225,11 @@ def write_torch(
 
     state, content = {}, {}
     for info in tensors:
-        data = _whole(produce(info), info)
-        content[info] = sha256(data).hexdigest()
+        made = produce(info)
+        data = _whole(made, info)
+        content[info] = digest = sha256(data).hexdigest()
+        if isinstance(made, Copied):
+            made.written(digest)
         state[info.name] = from_bytes(data, info).clone()
     with reported(OutputError, "write", label), os.fdopen(os.dup(descriptor), "wb") as stream:
         try:
@@ -175,7 +258,9 @@ def reserve(descriptor: int, size: int) -> None:
 
 def _whole(made: object, info: TensorInfo) -> memoryview:
     if isinstance(made, Copied):
-        return made.data.cast("B") if made.data.nbytes else memoryview(b"")
+        data = memoryview(bytearray(info.nbytes))
+        made.read(0, data)
+        return data
     pieces = list(_pieces(made, info))  # type: ignore[arg-type]
     return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
 

@@ -232,5 +232,6 @@ def test_probe_data_that_do_not_fit(net2net: Net2Net, ckpt: Path) -> None:
 def test_a_student_larger_than_the_machine_is_refused_with_the_figure(
     net2net: Net2Net, ckpt: Path
 ) -> None:
-    said = refused(net2net, "widen", ckpt, "--layer", "fc1", "--to", str(10**14))
-    assert "GB of memory, and this machine has" in said
+    arguments = ("widen", ckpt, "--layer", "fc1", "--to", str(10**14))
+    assert "GB free" in refused(net2net, *arguments)
+    assert "GB of memory, and this machine has" in refused(net2net, *arguments, "-o", "x.pt")

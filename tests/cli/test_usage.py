@@ -22,6 +22,7 @@ WRONG = [
     ("grow --noise -1", "`-1` is no number of at least 0", "--help"),
     ("grow --noise nan", "`nan` is no number of at least 0", "--help"),
     ("verify a b --probes 0", "`0` is no whole number of at least 1", "--help"),
+    ("grow --workers 0", "`0` is no whole number of at least 1", "--help"),
     ("verify a b --tolerance x", "`x` is no number of at least 0", "--help"),
     ("grow", "nothing says what to grow into", "--spec FILE"),
     ("grow --set fc1.out_features=9", "no checkpoint is named", "`source:`"),

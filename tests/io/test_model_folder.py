@@ -174,6 +174,8 @@ def test_a_full_disk_is_told_wherever_it_happens_and_leaves_nothing(
         return real(*arguments)
 
     monkeypatch.setattr(os, call, failing)
+    if call == "pwrite":
+        monkeypatch.delattr(os, "pwritev", raising=False)
     with pytest.raises(OutputError, match="No space left") as refused:
         write(tmp_path / "x", shard_bytes=60)
     assert f"cannot write `{tmp_path}/x/" in refused.value.message

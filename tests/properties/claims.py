@@ -89,7 +89,8 @@ def check_back(judge: Judge, student: Student) -> None:
     assert found.known
     assert {info.name: info for info in found.infos} == dict(teacher.tensors)
     for recipe in found.recipes:
-        made, old = restore(recipe, student.state[recipe.source]), teacher.tensor(recipe.name)
+        tiles = list(restore(recipe, student.state[recipe.source]))
+        made, old = torch.cat(tiles) if recipe.shape else tiles[0], teacher.tensor(recipe.name)
         if recipe.rounded:
             assert torch.allclose(made, old, rtol=2 * torch.finfo(old.dtype).eps, atol=0)
         else:

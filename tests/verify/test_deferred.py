@@ -156,7 +156,7 @@ COMPUTED = {
 }
 
 
-@pytest.mark.parametrize("piece", [1, 2**22])
+@pytest.mark.parametrize("piece", [1, 2**20])
 @pytest.mark.parametrize("name", [*MOVES, *COMPUTED])
 def test_every_function_gives_what_it_gives_of_tensors(name, piece, monkeypatch):
     monkeypatch.setattr(module, "PIECE", piece)
@@ -233,3 +233,20 @@ def test_what_the_config_says_of_other_files_is_not_read(tmp_path):
     model = opened(tmp_path)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     assert compare(model, model).comparison.within(0)
+
+
+def test_a_network_on_another_device_reads_its_weights_there():
+    """On torch's meta device, which every machine has."""
+    spec = network_spec(
+        layer("conv", "Conv2d", out_channels=4, kernel_size=(3, 3)),
+        layer("norm", "BatchNorm2d"),
+        layer("flat", "Flatten"),
+        layer("fc", "Linear", out_features=5),
+    )
+    shapes = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "norm.weight": (4,),
+              "norm.bias": (4,), "norm.running_mean": (4,), "norm.running_var": (4,),
+              "fc.weight": (5, 144), "fc.bias": (5,)}  # fmt: skip
+    network = build(spec, stored(**{n: torch.rand(s) for n, s in shapes.items()})).to("meta")
+    assert all(isinstance(weight, Deferred) for weight in network.parameters())
+    (found,) = network(torch.ones(2, 3, 8, 8, dtype=torch.float64, device="meta"))
+    assert (found.device.type, found.shape) == ("meta", (2, 5))
