@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import prod
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from net2net_cli.axismap import AxisMap
 from net2net_cli.moments import NormalPart
 from net2net_cli.recipe import Constant, Copy, Fresh, Identity, Moments, Recipe
-from net2net_cli.tiles import TILE, Positions, Tiles
+from net2net_cli.tiles import Positions, Tiles, rows_at_once
 
 Read = Callable[[str], Tensor]
 Measured = Mapping[str, tuple[Tensor, Tensor]]
@@ -46,7 +45,7 @@ class Executor:
         base = None if isinstance(recipe.base, Fresh) else self._base(recipe)
         if base is not None and recipe.kept:
             rows = base.reshape(1) if not recipe.shape else base
-            step = max(1, TILE // max(1, prod(recipe.shape[1:])))
+            step = rows_at_once(recipe.shape)
             yield from (part.to(dtype).contiguous() for part in torch.split(rows, step))
             return
         yield from Tiles(recipe, base, [self._positions(a) for a in recipe.axes], self.device)

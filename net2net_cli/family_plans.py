@@ -12,7 +12,7 @@ import yaml
 from net2net_cli import families
 from net2net_cli.axes import Width, widths
 from net2net_cli.errors import PlanError, SpecError, UnreachableError, UsageError, closest
-from net2net_cli.families import Config, Family, FamilyGrowth, LaidFamily
+from net2net_cli.families import FamilyGrowth, LaidFamily
 from net2net_cli.families.growth import label_of
 from net2net_cli.families.sizes import keys_of, size_keys
 from net2net_cli.io import TensorInfo
@@ -144,29 +144,16 @@ def growth_of(plan: Plan, model: FamilyModel) -> FamilyGrowth:
     """The growth that a plan describes. Raises PlanError where its operations are others."""
     source = model.laid
     family, config = families.whole(parse_document(plan.target, "the plan's target spec"))
-    target = laid_outline(source, family, config, "the plan's target spec")
+    target = families.outline(source, family, config, "the plan's target spec")
     growth = families.compare(source, target, plan.choices.where)
     wanted = families.operations(growth, plan.choices)
-    if {_done(o) for o in wanted} != {_done(o) for o in plan.operations}:
+    if {o.outcome for o in wanted} != {o.outcome for o in plan.operations}:
         raise PlanError(
             "the plan's operations do not lead from its source spec to its target spec",
             where=plan.teacher.label,
             hint="edit the target spec instead, and make the plan again with `net2net plan`",
         )
     return growth
-
-
-def laid_outline(source: LaidFamily, family: Family, config: Config, where: str) -> LaidFamily:
-    """A target's family at its sizes, without tensors, from a plan."""
-    stored = {n: s for n, s in source.sizes().items() if source.family.widths[n] == "stored"}
-    prefix = source.prefix if source.prefix in family.prefixes else ""
-    return families.lay_out(family, config, (), where, stored=stored, prefix=prefix)
-
-
-def _done(operation: Operation) -> tuple[object, ...]:
-    if isinstance(operation, Widen):
-        return operation.width, operation.before, operation.after
-    return operation.layer, getattr(operation, "argument", None)
 
 
 def recipes_of(plan: Plan, model: FamilyModel, growth: FamilyGrowth) -> tuple[Recipe, ...]:

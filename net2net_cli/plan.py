@@ -38,6 +38,11 @@ class Widen:
         """What messages call it."""
         return self.label or self.members[0]
 
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """What it comes to, however that is done: another plan's operation may do the same."""
+        return self.width, self.before, self.after
+
 
 @dataclass(frozen=True)
 class Insert:
@@ -52,6 +57,11 @@ class Insert:
     how: str
     moments: str | None = None
 
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """As in Widen."""
+        return (self.layer,)
+
 
 @dataclass(frozen=True)
 class Rescale:
@@ -62,6 +72,11 @@ class Rescale:
     before: float
     after: float
     how: str
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """As in Widen."""
+        return self.layer, self.argument
 
 
 Operation = Widen | Insert | Rescale

@@ -38,15 +38,7 @@ def leads(plan: Plan, comparison: Comparison) -> bool:
     """Whether a plan, which someone may have edited, does to each width and layer what it takes
     to get from its source to its target. Which expansion a width takes is the plan's own."""
     wanted = operations(comparison, plan.choices, calibrated=False)
-    return {_done(o) for o in wanted} == {_done(o) for o in plan.operations}
-
-
-def _done(operation: Operation) -> tuple[object, ...]:
-    match operation:
-        case Widen(width, _, before, after):
-            return width, before, after
-        case Insert(layer) | Rescale(layer):
-            return (layer,)
+    return {o.outcome for o in wanted} == {o.outcome for o in plan.operations}
 
 
 def _without_idle(comparison: Comparison) -> Comparison:

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
-from math import prod
 
 import torch
 from torch import Tensor
 
 from net2net_cli.inverse import Gather, Shrink
-
-TILE = 2**22
-"""Entries of a tensor that are made at once, so that float64 takes no more than some 32 MB each."""
+from net2net_cli.tiles import rows_at_once
 
 
 def restore(shrink: Shrink, student: Tensor) -> Iterator[Tensor]:
@@ -28,7 +25,7 @@ def restore(shrink: Shrink, student: Tensor) -> Iterator[Tensor]:
         yield _restored(shrink, student).to(dtype).contiguous()
         return
     rows, first = shrink.shape[0], shrink.axes[0]
-    step = max(1, TILE // max(1, prod(shrink.shape[1:])))
+    step = rows_at_once(shrink.shape)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         part, given = shrink, student

@@ -16,7 +16,6 @@ from net2net_cli.errors import PlanError, UnreachableError
 from net2net_cli.families import Config, Family, FamilyGrowth, LaidFamily
 from net2net_cli.families.lay import expected_names
 from net2net_cli.families.sizes import STORED
-from net2net_cli.family_plans import laid_outline
 from net2net_cli.fits import FLOATS, check_fit
 from net2net_cli.inverse import Shrink, invert
 from net2net_cli.io import TensorInfo
@@ -140,7 +139,7 @@ def _of_family(plan: Plan, tensors: Tensors, label: str) -> tuple[Layout, Named,
     laid = families.lay_out(*student, tensors, label, shapes=shapes)
     families.check_tensors(laid, tensors, label)
     every = _with_all(*source, laid)
-    target = laid_outline(every, *after, "the plan's target spec")
+    target = families.outline(every, *after, "the plan's target spec")
     growth = families.compare(every, target, plan.choices.where)
     _check_widths(plan, growth, label)
     recipes = families.make_recipes(

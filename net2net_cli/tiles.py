@@ -12,7 +12,7 @@ processes share the work.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from math import prod
 
@@ -28,6 +28,12 @@ TILE = 2**21
 
 LONG = 16
 """Positions in a row, on average, from which copying runs is quicker than gathering."""
+
+
+def rows_at_once(shape: Sequence[int]) -> int:
+    """How many rows of a tensor of that shape make a tile; one at least."""
+    return max(1, TILE // max(1, prod(shape[1:])))
+
 
 _CONSTANT = {"ones": 1.0, "zeros": 0.0, "count": 0.0}
 
@@ -91,7 +97,7 @@ class Tiles:
         """The tiles in order: contiguous, on the CPU, of the recipe's dtype."""
         shape = self.recipe.shape
         rows = shape[0] if shape else 1
-        step = max(1, TILE // max(1, prod(shape[1:])))
+        step = rows_at_once(shape)
         if self.recipe.axes and self.recipe.axes[0].shares:
             step = max(rows, 1)  # the copies of a weight lie in different rows
         for start in range(0, rows, step):
@@ -146,7 +152,7 @@ class Tiles:
                     return False
                 smallest *= float(powers.min())
         info = torch.finfo(self.dtype)
-        for rows in torch.split(self.base, max(1, TILE // max(1, prod(self.base.shape[1:])))):
+        for rows in torch.split(self.base, rows_at_once(self.base.shape)):
             size = rows.abs()
             least, most = size.aminmax() if size.numel() else (torch.ones(()), torch.ones(()))
             if float(least) == 0:
@@ -184,7 +190,7 @@ class Tiles:
         found = {}
         for rows in sorted(set(self.recipe.axes[0].means.values())):
             total = torch.zeros(self.base.shape[1:], dtype=torch.float64)
-            step = max(1, TILE // max(1, prod(self.base.shape[1:])))
+            step = rows_at_once(self.base.shape)
             for start in range(0, len(rows), step):
                 at = torch.tensor(rows[start : start + step])
                 total += self.base.index_select(0, at).double().sum(0)
@@ -195,7 +201,7 @@ class Tiles:
     def _loud(self) -> float:
         """The base's root mean square."""
         assert self.base is not None
-        rows = torch.split(self.base, max(1, TILE // max(1, prod(self.base.shape[1:]))))
+        rows = torch.split(self.base, rows_at_once(self.base.shape))
         total = sum(float(part.double().square().sum()) for part in rows)
         return float((total / max(1, self.base.numel())) ** 0.5)
 

@@ -10,6 +10,7 @@ from net2net_cli.cli.options import (
     CHECK,
     WHAT,
     Device,
+    FamilyFile,
     Overwrite,
     Probing,
     ReportFile,
@@ -23,6 +24,7 @@ def verify(
     student: Annotated[str, Argument(metavar="STUDENT", help="What should compute the same.")],
     probing: Probing,
     source_spec: SourceSpec = None,
+    family_file: FamilyFile = None,
     spec: Annotated[
         str | None,
         Option(
@@ -55,7 +57,10 @@ def verify(
     from net2net_cli.verification import failure
 
     check_report(report, overwrite=overwrite, drawn=False)
-    models = api.open_model(teacher, source_spec), api.open_model(student, spec)
+    models = (
+        api.open_model(teacher, source_spec, family_file),
+        api.open_model(student, spec, family_file),
+    )
     found = api.verify(*models, probe_options(probing, device, seed))
     failed = tuple(from_error(failure(judged)) for judged in found.probes if not judged.passed)
     outcome = Outcome(

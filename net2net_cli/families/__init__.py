@@ -15,7 +15,7 @@ from net2net_cli.families.reading import (
     read_family,
 )
 from net2net_cli.families.recipes import make_recipes, student_dtypes
-from net2net_cli.families.target import target_of
+from net2net_cli.families.target import outline, target_of
 from net2net_cli.families.text import CONFIG, Described, described, dump, whole
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "lay_out",
     "make_recipes",
     "operations",
+    "outline",
     "parse_family",
     "read_family",
     "student_config",

@@ -62,10 +62,9 @@ def compare(source: LaidFamily, target: LaidFamily, place: str) -> FamilyGrowth:
         for row in source.family.blocks
     }
     origins = dict(_origins(source, target, blocks))
-    stored = {n: s for n, s in source.sizes().items() if source.family.widths[n] == STORED}
     laid = lay_out(
         target.family, target.config, [*origins, *_new(source, target, origins)], target.where,
-        stored=stored, prefix=target.prefix,
+        stored=source.stored(), prefix=target.prefix,
     )  # fmt: skip
     old = source_sizes(source, target.family, target.where)
     before = {

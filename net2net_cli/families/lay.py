@@ -65,6 +65,10 @@ class LaidFamily:
         """Every width's size, by name."""
         return {width.name: size for width, size in self.layout.sizes.items()}
 
+    def stored(self) -> dict[str, int]:
+        """Those that no config key says, which a target takes over."""
+        return {n: s for n, s in self.sizes().items() if self.family.widths[n] == STORED}
+
 
 _HEADS = (
     "LMHeadModel", "DoubleHeadsModel", "ForCausalLM", "ForConditionalGeneration", "ForMaskedLM",

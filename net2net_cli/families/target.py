@@ -14,7 +14,7 @@ from net2net_cli.families.lay import (
     lay_out,
     stream_reason,
 )
-from net2net_cli.families.sizes import STORED, alternatives, evaluate, size_keys, size_of
+from net2net_cli.families.sizes import alternatives, evaluate, size_keys, size_of
 from net2net_cli.layout import tensor_widths
 
 FREE = (
@@ -37,10 +37,14 @@ def target_of(
     if family != source.family:
         base = upcycled(source, family, where)
     config = _changed(source, family, base, changes, where, whole=whole)
-    stored = {n: s for n, s in source.sizes().items() if source.family.widths[n] == STORED}
-    config = _followed(source, family, config, changes, stored, where)
+    config = _followed(source, family, config, changes, source.stored(), where)
+    return outline(source, family, config, where)
+
+
+def outline(source: LaidFamily, family: Family, config: Config, where: str) -> LaidFamily:
+    """A target's family at its sizes, without tensors."""
     prefix = source.prefix if source.prefix in family.prefixes else ""
-    return lay_out(family, config, (), where, stored=stored, prefix=prefix)
+    return lay_out(family, config, (), where, stored=source.stored(), prefix=prefix)
 
 
 def _changed(

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from net2net_cli import families
-from net2net_cli.families import Family, LaidFamily
+from net2net_cli.families import Family, LaidFamily, outline
 from net2net_cli.families.depth import Block
 from net2net_cli.families.lay import block_of
 from net2net_cli.families.sizes import STORED
-from net2net_cli.family_plans import laid_outline
 from net2net_cli.layout import tensor_widths
 from net2net_cli.plan import Plan
 from net2net_cli.report.graph import Graph, Node
@@ -65,7 +64,7 @@ def grown_blocks(laid: LaidFamily, plan: Plan) -> tuple[Graph, Graph]:
     """
     where = "the plan's target"
     family, config = families.whole(parse_document(plan.target, where))
-    target = laid_outline(laid, family, config, where)
+    target = outline(laid, family, config, where)
     growth = families.compare(laid, target, plan.choices.where)
     return _graphs(laid, growth.target, growth.blocks)
 

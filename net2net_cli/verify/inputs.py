@@ -39,7 +39,7 @@ def load_inputs(
     Tensors have the inputs' names; a single tensor for a single input may have any. Floats are
     cast to ``dtype``. CheckpointError, naming file and tensor, where something does not fit.
     """
-    held = _read(file)
+    held = read_inputs(file, "{'input': batch}")
     if len(held) == len(spec.inputs) == 1:
         held = {spec.inputs[0].name: next(iter(held.values()))}
     _check_names(file, held, spec)
@@ -56,9 +56,14 @@ def load_inputs(
     }
 
 
+def seeded(seed: int, name: str) -> torch.Generator:
+    """The generator of one input, on the CPU."""
+    key = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little"))
+
+
 def _draw(spec: Spec, declared: Input, probes: int, seed: int, dtype: torch.dtype) -> Tensor:
-    key = hashlib.sha256(f"{seed}:{declared.name}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little"))
+    generator = seeded(seed, declared.name)
     shape, kind = (probes, *declared.shape), _dtype(declared, dtype)
     if kind.is_floating_point:  # drawn in float64, so that every dtype sees the same probes
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(kind)
@@ -94,7 +99,8 @@ def _embeddings(spec: Spec, name: str) -> Iterator[Layer]:
                 yield from _embeddings(spec, layer.name)
 
 
-def _read(file: str | Path) -> dict[str, Tensor]:
+def read_inputs(file: str | Path, example: str) -> dict[str, Tensor]:
+    """The tensors of a file of inputs; ``example`` is what errors show how to write one with."""
     try:
         return load_file(file)
     except FileNotFoundError as error:
@@ -103,7 +109,7 @@ def _read(file: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"not a safetensors file of inputs: {error}",
             where=str(file),
-            hint="write one with safetensors.torch.save_file({'input': batch}, FILE)",
+            hint=f"write one with safetensors.torch.save_file({example}, FILE)",
         ) from error
 
 

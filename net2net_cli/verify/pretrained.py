@@ -78,10 +78,11 @@ def probe_pretrained(
         else:
             inputs = load_inputs(data, kind, config, seed)
         _check_inputs(inputs, student)
+        vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
+        _check_vocabularies(*vocabularies)
         limits = Limits(device, batch_bytes(memory))
         ours, before = _run(teacher, inputs, config, seed, limits)
         theirs, after = _run(student, inputs, config, seed, limits, before)
-        vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
     outputs = tuple(
         measure(name, value, _first(name, value, theirs.outputs, vocabularies))
         for name, value in ours.outputs.items()
@@ -120,6 +121,11 @@ def _check_inputs(inputs: Mapping[str, Tensor], student: Pretrained) -> None:
         raise DifferenceError(
             f"the student, {kind.__name__}, takes no input `{lacking[0]}` as the teacher does"
         )
+
+
+def _check_vocabularies(ours: int | None, theirs: int | None) -> None:
+    if ours is not None and theirs is not None and theirs < ours:
+        raise DifferenceError(f"the teacher knows {ours} tokens, the student only {theirs}")
 
 
 def _first(

@@ -5,18 +5,16 @@ What is drawn depends on the seed, the input's name and the teacher's config alo
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from net2net_cli.errors import CheckpointError, UsageError
+from net2net_cli.verify.inputs import read_inputs, seeded
 
 LENGTH = 17
 """Tokens in a row, where the model has that many positions, and half as many more."""
@@ -72,7 +70,11 @@ def load_inputs(file: Path, kind: Any, config: Any, seed: int) -> dict[str, Tens
     A decoder's ids are drawn where the file has none. CheckpointError, naming file and tensor,
     where something does not fit.
     """
-    held, takes, text = _read(file), accepts(kind), config.get_text_config()
+    held, takes, text = (
+        read_inputs(file, "{'input_ids': ids}"),
+        accepts(kind),
+        config.get_text_config(),
+    )
     wanted = [name for name in GIVEN if name in takes]
     if wrong := sorted(set(held) - set(wanted)):
         raise CheckpointError(
@@ -106,7 +108,7 @@ def _text(text: Any, takes: frozenset[str], probes: int, seed: int) -> dict[str,
             found["input_ids"][mask == 0] = pad  # heads that pool look for the last that is none
     types = _number(text, "type_vocab_size") or 1
     if types > 1 and "token_type_ids" in takes:
-        generator = _generator(seed, "token_type_ids")
+        generator = seeded(seed, "token_type_ids")
         found["token_type_ids"] = torch.randint(types, (probes, length), generator=generator)
     return found
 
@@ -129,7 +131,7 @@ def _ids(text: Any, shape: tuple[int, int], seed: int, name: str) -> Tensor:
     if len(avoided) >= text.vocab_size:
         avoided = []
     high = text.vocab_size - len(avoided)
-    ids = torch.randint(high, shape, generator=_generator(seed, name))
+    ids = torch.randint(high, shape, generator=seeded(seed, name))
     for taken in avoided:  # ascending: everything from there on moves up by one
         ids += ids >= taken
     return ids
@@ -138,7 +140,7 @@ def _ids(text: Any, shape: tuple[int, int], seed: int, name: str) -> Tensor:
 def _mask(rows: int, length: int, seed: int) -> Tensor:
     """``[rows, length]``: ones, but zeros at the end of rows 1, 4, ..., the start of 2, 5, ..."""
     mask = torch.ones(rows, length, dtype=torch.int64)
-    generator = _generator(seed, "attention_mask")
+    generator = seeded(seed, "attention_mask")
     if length < 2:
         return mask
     for row, pads in enumerate(torch.randint(1, length // 2 + 1, (rows,), generator=generator)):
@@ -177,26 +179,8 @@ def _pair(size: Any) -> tuple[int, int]:
 
 
 def _normal(shape: tuple[int, ...], probes: int, seed: int, name: str) -> Tensor:
-    generator = _generator(seed, name)
+    generator = seeded(seed, name)
     return torch.randn((probes, *shape), generator=generator, dtype=torch.float64)
-
-
-def _generator(seed: int, name: str) -> torch.Generator:
-    key = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little"))
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except FileNotFoundError as error:
-        raise UsageError("there is no such file of inputs", where=str(file)) from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"not a safetensors file of inputs: {error}",
-            where=str(file),
-            hint="write one with safetensors.torch.save_file({'input_ids': ids}, FILE)",
-        ) from error
 
 
 def _bound(text: Any, name: str) -> int | None:

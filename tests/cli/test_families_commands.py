@@ -335,6 +335,8 @@ def test_a_family_of_ones_own(net2net: Net2Net) -> None:
     Path("llama/config.json").write_text(json.dumps({**config, "model_type": "mine"}))
     assert "--family-file" in net2net("grow", "llama", *MLP, code=2).err
     net2net("grow", "llama", *MLP, "--family-file", "mine.yaml", "-o", "out")
+    assert "--family-file" in net2net("verify", "llama", "out", code=2).err
+    net2net("verify", "llama", "out", "--family-file", "mine.yaml")
     net2net("inspect", "out")  # the family lies in the metadata
     net2net("grow", "out", "--set", "vocab_size=67", "-o", "again")
     for name in ("llama", "again"):

@@ -97,7 +97,7 @@ def test_every_split_adds_up_in_every_dtype(split, dtype, tmp_path):
 
 @pytest.mark.parametrize("name", ["Add:a stream", "Conv2d:wider groups", "LayerNorm:a stream"])
 def test_rows_are_made_a_few_at_a_time(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("net2net_cli.restore.TILE", 5)
+    monkeypatch.setattr("net2net_cli.tiles.TILE", 5)
     teacher = teacher_of(NETS[name], tmp_path)
     for size in (8, 16):
         plan = teacher.plan(NETS[name].spec(size), Choices("duplicate"))

@@ -25,20 +25,6 @@ from tests.verify.tiny_pretrained import (
 )
 
 
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gpt2")
-    save(folder, "GPT2LMHeadModel")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bert")
-    save(folder, "BertModel")
-    return folder
-
-
 @pytest.mark.parametrize("architecture", MODELS)
 def test_a_model_is_itself(architecture, tmp_path):
     _, outputs, dtype = MODELS[architecture]
@@ -90,6 +76,15 @@ def test_a_grown_vocabulary_is_compared_at_the_old_tokens(gpt2, tmp_path):
         config["vocab_size"] = 70
 
     assert compare(opened(gpt2), changed(gpt2, tmp_path / "s", grow)).comparison.within(1e-12)
+
+
+def test_a_student_with_fewer_tokens_is_told(gpt2, tmp_path):
+    def cut(tensors, config):
+        tensors["transformer.wte.weight"] = tensors["transformer.wte.weight"][:50]
+        config["vocab_size"] = 50
+
+    with pytest.raises(DifferenceError, match="knows 61 tokens, the student only 50"):
+        compare(opened(gpt2), changed(gpt2, tmp_path / "s", cut))
 
 
 def test_a_wider_stream_is_compared_at_the_old_channels(bert, tmp_path):

@@ -16,13 +16,6 @@ from tests.verify.tiny_pretrained import (
 )
 
 
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gpt2")
-    save(folder, "GPT2LMHeadModel")
-    return folder
-
-
 def test_inputs_can_be_given(gpt2, tmp_path):
     file = tmp_path / "inputs.safetensors"
     mask = torch.ones(3, 5, dtype=torch.int64)

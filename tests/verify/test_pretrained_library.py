@@ -23,20 +23,6 @@ from tests.verify.tiny_pretrained import (
 )
 
 
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gpt2")
-    save(folder, "GPT2LMHeadModel")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bert")
-    save(folder, "BertModel")
-    return folder
-
-
 def lacking(name):
     return lambda tensors, _: tensors.pop(name)
 
