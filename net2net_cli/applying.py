@@ -197,11 +197,7 @@ def _work(plan: Plan, model: Model) -> _Work:
     check_fit(source, model.source.tensors, model.source.label)
     comparison = diff.compare(source, target)
     if not planning.leads(plan, comparison):
-        raise PlanError(
-            "the plan's operations do not lead from its source spec to its target spec",
-            where=plan.teacher.label,
-            hint="edit the target spec instead, and make the plan again with `net2net plan`",
-        )
+        raise plan.misled()
     return _Work(making.make_recipes(comparison, plan, model.dtypes), source, target)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from net2net_cli.axes import Width
 from net2net_cli.errors import UnreachableError, UsageError
@@ -37,6 +38,18 @@ def check_choices(choices: Choices) -> None:
         raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
 
 
+def chosen_for(choices: Choices, chosen: Mapping[str, str], width: Width) -> Choices:
+    """The choices for one width, where a plan has ``chosen`` its expansion already.
+
+    Raises UsageError for an unknown one.
+    """
+    if width.name not in chosen:
+        return choices
+    own = replace(choices, expansion=chosen[width.name])
+    check_choices(own)
+    return own
+
+
 def choose(layout: Layout, growth: Growth, choices: Choices, members: tuple[str, ...]) -> str:
     """The first expansion of those asked for that everything along the width bears.
 
@@ -53,6 +66,8 @@ def choose(layout: Layout, growth: Growth, choices: Choices, members: tuple[str,
         if kind in borne:
             return kind
     reasons = refusals(layout, growth.width, frozenset(wanted))
+    if wanted == ("even",) and "even" not in borne and "even" in layout.bears(growth.width):
+        reasons = f"copies in equal number need a multiple of {growth.before}, not {growth.after}"
     asked = "" if choices.expansion == "auto" else f" by `{choices.expansion}`"
     raise UnreachableError(
         f"`{members[0]}` cannot grow from {growth.before} to {growth.after}{asked}: {reasons}",

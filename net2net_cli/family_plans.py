@@ -11,7 +11,7 @@ import yaml
 
 from net2net_cli import families
 from net2net_cli.axes import Width, widths
-from net2net_cli.errors import PlanError, SpecError, UnreachableError, UsageError, closest
+from net2net_cli.errors import SpecError, UnreachableError, UsageError, closest
 from net2net_cli.families import FamilyGrowth, LaidFamily
 from net2net_cli.families.growth import label_of
 from net2net_cli.families.sizes import keys_of, size_keys
@@ -146,13 +146,8 @@ def growth_of(plan: Plan, model: FamilyModel) -> FamilyGrowth:
     family, config = families.whole(parse_document(plan.target, "the plan's target spec"))
     target = families.outline(source, family, config, "the plan's target spec")
     growth = families.compare(source, target, plan.choices.where)
-    wanted = families.operations(growth, plan.choices)
-    if {o.outcome for o in wanted} != {o.outcome for o in plan.operations}:
-        raise PlanError(
-            "the plan's operations do not lead from its source spec to its target spec",
-            where=plan.teacher.label,
-            hint="edit the target spec instead, and make the plan again with `net2net plan`",
-        )
+    if not plan.comes_to(families.operations(growth, plan.choices, plan.chosen)):
+        raise plan.misled()
     return growth
 
 

@@ -40,8 +40,8 @@ class Widen:
 
     @property
     def outcome(self) -> tuple[object, ...]:
-        """What it comes to, however that is done: another plan's operation may do the same."""
-        return self.width, self.before, self.after
+        """What it comes to: two operations with one outcome write the same student."""
+        return self.width, self.before, self.after, self.expansion, self.split
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Rescale:
     @property
     def outcome(self) -> tuple[object, ...]:
         """As in Widen."""
-        return self.layer, self.argument
+        return self.layer, self.argument, self.after
 
 
 Operation = Widen | Insert | Rescale
@@ -136,6 +136,24 @@ class Plan:
     def changes(self) -> bool:
         """Whether the plan does anything."""
         return bool(self.operations)
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """The expansion that each width takes."""
+        return {o.width: o.expansion for o in self.operations if isinstance(o, Widen)}
+
+    def comes_to(self, wanted: Sequence[Operation]) -> bool:
+        """Whether a plan, which someone may have edited, does what it takes to get from its source
+        to its target by the expansions that it has ``chosen``, and nothing else."""
+        return {o.outcome for o in wanted} == {o.outcome for o in self.operations}
+
+    def misled(self) -> PlanError:
+        """The error that a plan is which does not."""
+        return PlanError(
+            "the plan's operations do not lead from its source spec to its target spec",
+            where=self.teacher.label,
+            hint="edit the target spec instead, and make the plan again with `net2net plan`",
+        )
 
 
 _KINDS: Mapping[str, type[Operation]] = {"widen": Widen, "insert": Insert, "rescale": Rescale}

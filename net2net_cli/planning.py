@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import prod
 
 from net2net_cli.axes import Axis, Number, Product, Sum, Width, widths
-from net2net_cli.choosing import HOW, Growth, check_choices, choose
+from net2net_cli.choosing import HOW, Growth, check_choices, choose, chosen_for
 from net2net_cli.diff import Comparison
 from net2net_cli.errors import UnreachableError
 from net2net_cli.insertion import Exact, Free
@@ -19,9 +19,14 @@ from net2net_cli.plan import Choices, Insert, Operation, Plan, Rescale, Widen
 
 
 def operations(
-    comparison: Comparison, choices: Choices, *, calibrated: bool
+    comparison: Comparison,
+    choices: Choices,
+    *,
+    calibrated: bool,
+    chosen: Mapping[str, str] | None = None,
 ) -> tuple[Operation, ...]:
-    """Every operation, insertions first. ``calibrated``: statistics will come from data.
+    """Every operation, insertions first. ``calibrated``: statistics will come from data;
+    ``chosen``: the expansions that a plan has for widths already.
 
     Raises UnreachableError where a width cannot grow as asked, with the reasons of the layers
     that forbid it; UsageError for an unknown expansion or split.
@@ -29,16 +34,18 @@ def operations(
     check_choices(choices)
     comparison = _without_idle(comparison)
     inserts = _inserts(comparison, calibrated=calibrated)
-    widens = _widens(comparison, choices)
+    widens = _widens(comparison, choices, chosen or {})
     _check_joint(comparison, {Width(w.width): w.expansion for w in widens})
     return (*inserts, *widens, *_rescales(comparison, widens))
 
 
 def leads(plan: Plan, comparison: Comparison) -> bool:
-    """Whether a plan, which someone may have edited, does to each width and layer what it takes
-    to get from its source to its target. Which expansion a width takes is the plan's own."""
-    wanted = operations(comparison, plan.choices, calibrated=False)
-    return {o.outcome for o in wanted} == {o.outcome for o in plan.operations}
+    """Whether a plan comes to what it takes to get from its source to its target.
+
+    Raises UnreachableError where it has chosen an expansion that the layers do not bear.
+    """
+    wanted = operations(comparison, plan.choices, calibrated=False, chosen=plan.chosen)
+    return plan.comes_to(wanted)
 
 
 def _without_idle(comparison: Comparison) -> Comparison:
@@ -98,7 +105,7 @@ def _identity_how(kind: str) -> str:
     )
 
 
-def _widens(comparison: Comparison, choices: Choices) -> list[Widen]:
+def _widens(comparison: Comparison, choices: Choices, chosen: Mapping[str, str]) -> list[Widen]:
     target, found = comparison.target, []
     for width in _ordered(target):
         growth = Growth(width, comparison.sizes[width], target.sizes[width])
@@ -110,7 +117,7 @@ def _widens(comparison: Comparison, choices: Choices) -> list[Widen]:
                 f"`{members[0]}` shrinks from {growth.before} to {growth.after} features",
                 hint="a student is never smaller than its teacher",
             )
-        kind = choose(target, growth, choices, members)
+        kind = choose(target, growth, chosen_for(choices, chosen, width), members)
         split = choices.split if kind in ("duplicate", "even") else None
         found.append(
             Widen(width.name, members, growth.before, growth.after, kind, split, HOW[kind])

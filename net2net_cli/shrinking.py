@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from net2net_cli import diff, families, making, planning
 from net2net_cli.axes import Width
-from net2net_cli.errors import PlanError, UnreachableError
+from net2net_cli.errors import PlanError, UnreachableError, UsageError
 from net2net_cli.families import Config, Family, FamilyGrowth, LaidFamily
 from net2net_cli.families.lay import expected_names
 from net2net_cli.families.sizes import STORED
@@ -62,7 +62,7 @@ def shrink_recipes(plan: Plan, tensors: Tensors, label: str) -> Shrinking:
     of_family = parse_document(plan.source, "the plan's source spec").of_family
     try:
         layout, found, doubtful = (_of_family if of_family else _of_layers)(plan, tensors, label)
-    except (UnreachableError, ValueError) as error:  # the plan was edited by hand
+    except (UnreachableError, UsageError, ValueError) as error:  # the plan was edited by hand
         raise _no_fit(label, str(error)) from error
     for recipe in found.values():
         if recipe.shape != tensors[recipe.name].shape:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from net2net_cli.axes import Width
-from net2net_cli.choosing import HOW, Growth, check_choices, choose
+from net2net_cli.choosing import HOW, Growth, check_choices, choose, chosen_for
 from net2net_cli.errors import UnreachableError
 from net2net_cli.families.depth import Block, arrange
 from net2net_cli.families.family import Blocks, Config, Family, TensorRule
@@ -176,13 +176,16 @@ def name_of(pattern: str, numbers: Mapping[str, int], prefix: str) -> str:
     return prefix + name
 
 
-def operations(growth: FamilyGrowth, choices: Choices) -> tuple[Operation, ...]:
-    """Every operation: blocks first, then widths, then what follows in the config.
+def operations(
+    growth: FamilyGrowth, choices: Choices, chosen: Mapping[str, str] | None = None
+) -> tuple[Operation, ...]:
+    """Every operation: blocks first, then widths, then what follows in the config. ``chosen``: the
+    expansions that a plan has for widths already.
 
     Raises UnreachableError for widths that shrink or cannot grow.
     """
     check_choices(choices)
-    widens = _widens(growth, choices)
+    widens = _widens(growth, choices, chosen or {})
     return (*_inserts(growth), *widens, *_rescales(growth, widens))
 
 
@@ -221,7 +224,7 @@ def _experts(growth: FamilyGrowth) -> list[Insert]:
     return list(found.values())
 
 
-def _widens(growth: FamilyGrowth, choices: Choices) -> list[Widen]:
+def _widens(growth: FamilyGrowth, choices: Choices, chosen: Mapping[str, str]) -> list[Widen]:
     found, layout = [], growth.target.layout
     for width, after in layout.sizes.items():
         before, members = growth.before[width], layout.members(width)
@@ -234,8 +237,9 @@ def _widens(growth: FamilyGrowth, choices: Choices) -> list[Widen]:
             check_needs(
                 needs.needs, growth.source.family, growth.source.config, growth.source.where
             )
-        asked = choices
-        if choices.expansion != "auto" and not _meant(growth, width, choices.expansion):
+        asked = chosen_for(choices, chosen, width)
+        meant = width.name in chosen or choices.expansion == "auto"
+        if not meant and not _meant(growth, width, choices.expansion):
             asked = replace(choices, expansion="auto")
         kind = choose(layout, Growth(width, before, after), asked, (label,))
         split = choices.split if kind in ("duplicate", "even") else None

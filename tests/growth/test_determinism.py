@@ -19,9 +19,9 @@ from net2net_cli.api import (
     open_model,
     to_json,
 )
-from net2net_cli.errors import PlanError
+from net2net_cli.errors import PlanError, UnreachableError, UsageError
 from net2net_cli.expansion import SPLITS
-from net2net_cli.plan import Teacher
+from net2net_cli.plan import Rescale, Teacher, Widen
 from tests.growth.joined_nets import RESIDUAL
 from tests.growth.nets import EXACT, QUICK, teacher_of, worst
 
@@ -136,6 +136,59 @@ def test_broken_plan_is_a_plan_error(spoil, tmp_path):
     text = to_json(teacher_of(RESIDUAL, tmp_path).plan(RESIDUAL.spec(7)))
     with pytest.raises(PlanError):
         from_json(spoil(text), "plan.json")
+
+
+NORMED = """\
+net2net: 1
+input: [8]
+layers:
+  fc1: {type: Linear, out_features: 6}
+  ln: {type: LayerNorm}
+  fc2: {type: Linear, out_features: 4}
+"""
+
+
+def normed(folder):
+    (folder / "teacher.yaml").write_text(NORMED)
+    torch.manual_seed(0)
+    shapes = {"fc1.weight": (6, 8), "fc1.bias": (6,), "ln.weight": (6,), "ln.bias": (6,),
+              "fc2.weight": (4, 6), "fc2.bias": (4,)}  # fmt: skip
+    save_file({n: torch.randn(s) for n, s in shapes.items()}, folder / "teacher.safetensors")
+    return open_model(str(folder / "teacher.safetensors"))
+
+
+@pytest.mark.parametrize(("width", "expansion", "error", "message"), [
+    (9, "duplicate", UnreachableError, "by `duplicate`: `ln` LayerNorm takes mean and variance"),
+    (9, "fresh", UnreachableError, "by `fresh`: `ln` LayerNorm takes mean and variance"),
+    (9, "zero", UnreachableError, "by `zero`: `ln` LayerNorm takes mean and variance"),
+    (9, "even", UnreachableError, "copies in equal number need a multiple of 6, not 9"),
+    (9, "all", UsageError, "there is no expansion `all`"),
+    (12, "mean", PlanError, "do not lead from its source spec"),
+])  # fmt: skip
+def test_plan_whose_expansion_was_edited_is_refused_unless_it_preserves(
+    width, expansion, error, message, tmp_path
+):
+    """Also without a probe; a mean in place of copies takes another eps, which the plan lacks."""
+    model = normed(tmp_path)
+    plan = make_plan(model, settings={"fc1.out_features": str(width)})
+    operations = tuple(
+        replace(o, expansion=expansion) if isinstance(o, Widen) else o for o in plan.operations
+    )
+    edited, out = replace(plan, operations=operations), tmp_path / "student.safetensors"
+    with pytest.raises(error, match=message):
+        apply_plan(edited, model, str(out), RunOptions(verify=False))
+    assert not out.exists()
+    apply_plan(plan, model, str(out), RunOptions())
+
+
+def test_plan_whose_eps_was_edited_is_refused(tmp_path):
+    model = normed(tmp_path)
+    plan = make_plan(model, settings={"fc1.out_features": "9"})
+    operations = tuple(
+        replace(o, after=1e-3) if isinstance(o, Rescale) else o for o in plan.operations
+    )
+    with pytest.raises(PlanError, match="do not lead"):
+        apply_plan(replace(plan, operations=operations), model, str(tmp_path / "no"), QUICK)
 
 
 def test_plan_whose_specs_were_edited_is_refused(tmp_path):
