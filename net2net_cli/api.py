@@ -20,7 +20,6 @@ from net2net_cli.applying import (
     RunOptions,
     apply_plan,
     expected_drift,
-    output_name,
 )
 from net2net_cli.differing import differences
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
@@ -51,7 +50,7 @@ from net2net_cli.plan import (
     from_json,
     to_json,
 )
-from net2net_cli.rebuilding import ShrinkOptions, Shrunk, Student, open_student, shrink
+from net2net_cli.rebuilding import Shrunk, Student, open_student, shrink
 from net2net_cli.recognise import assumed_layers, cautions
 from net2net_cli.settings import with_settings
 from net2net_cli.spec import (
@@ -73,11 +72,12 @@ from net2net_cli.verification import (
     probe_models,
     remarks,
 )
+from net2net_cli.writing import WriteOptions, output_name
 
 __all__ = [
     "MEASURED_ON", "METADATA", "WORKERS", "Choices", "Grown", "Model", "NotPreservedError", "Plan",
-    "ProbeOptions", "RunOptions", "ShrinkOptions", "Shrunk", "Student",
-    "Verification", "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher",
+    "ProbeOptions", "RunOptions", "Shrunk", "Student", "Verification", "WriteOptions",
+    "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher",
     "from_json", "make_plan", "open_model", "open_planned", "open_student", "output_name",
     "plan_of", "shrink", "to_json", "verify", "widen_plan", "with_spec",
 ]  # fmt: skip

@@ -21,14 +21,11 @@ from net2net_cli.family_plans import growth_of, recipes_of
 from net2net_cli.fits import check_aliases, check_fit
 from net2net_cli.io import (
     ALONE,
-    WORKERS,
     Joint,
     Source,
-    Team,
     TensorInfo,
     check_output,
     open_source,
-    small_files,
     write_checkpoint,
 )
 from net2net_cli.laying import layout_of
@@ -67,7 +64,8 @@ from net2net_cli.verification import (
     require,
     verification_data,
 )
-from net2net_cli.verify.proof import WidthProof, prove
+from net2net_cli.verify.proof import WidthProof
+from net2net_cli.writing import WriteOptions, folder_files, joint_of, output_name, prove_written
 
 if TYPE_CHECKING:
     from net2net_cli.execute import Measured
@@ -78,19 +76,13 @@ own, so that the bytes written depend on plan, checkpoint and seed alone."""
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms,
-    ``team`` the processes that share the work, all of which call ``apply_plan``."""
+class RunOptions(WriteOptions):
+    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms."""
 
-    overwrite: bool = False
     device: str = "auto"
     calibrate: Path | None = None
-    shard_bytes: int | None = None
-    workers: int = WORKERS
     verify: bool = True
     probe: ProbeOptions = field(default_factory=ProbeOptions)
-    progress: Callable[[str, int, int], None] | None = None
-    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -119,7 +111,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     check_plan(plan, model.source)
     output = output_name(model, output)
     target = check_output(output, model.source.files, overwrite=options.overwrite)
-    check_capacity(plan, target)
+    check_capacity("the student", plan.after.nbytes, target)
     work = _work(plan, model)
     recipes = work.recipes
     recipe.check(recipes, work.source, work.target, tuple(model.source.tensors))
@@ -166,19 +158,6 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     )  # fmt: skip
 
 
-FILES = (".safetensors", ".pt", ".pth", ".bin")
-"""Endings of outputs that are files; of layer specs, all others are too."""
-
-
-def output_name(model: Model, output: str) -> str:
-    """The output's name, with a slash behind it where it is to be a folder: a Hugging Face folder
-    grows into another, unless the name says that it is a file."""
-    folder = isinstance(model, FamilyModel) and model.folder is not None
-    if folder and output != "-" and not output.endswith(("/", *FILES)):
-        return f"{output}/"
-    return output
-
-
 @dataclass(frozen=True)
 class _Work:
     """What a plan comes to: recipes between two layouts."""
@@ -199,17 +178,6 @@ def _work(plan: Plan, model: Model) -> _Work:
     if not planning.leads(plan, comparison):
         raise plan.misled()
     return _Work(making.make_recipes(comparison, plan, model.dtypes), source, target)
-
-
-def folder_files(spec: str, model: Model) -> dict[str, bytes | Path]:
-    """What lies beside the tensors of a transformer: the config of its spec, and whatever came with
-    the model that it is made of."""
-    if not isinstance(model, FamilyModel):
-        return {}
-    config = families.whole(parse_document(spec, "the plan's specs"))[1]
-    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    files: dict[str, bytes | Path] = dict(small_files(model.folder)) if model.folder else {}
-    return files | {families.CONFIG: text.encode()}
 
 
 def _folder_notes(plan: Plan, model: Model, found: Verification) -> dict[str, bytes]:
@@ -254,12 +222,12 @@ def _shared(
 ) -> tuple[Callable[[], Measured], Joint]:
     """How statistics are measured, and who writes together. Among several processes the first one
     measures, since others may round differently."""
-    if options.team.size == 1:
+    team = options.team
+    if team.size == 1:
         return lambda: _measured(recipes, plan, model, options), ALONE
-    found = options.team.lead(lambda: _measured(recipes, plan, model, options))
+    found = team.lead(lambda: _measured(recipes, plan, model, options))
     values = {name: [part.tolist() for part in parts] for name, parts in found.items()}
-    job = json.dumps([__version__, to_json(plan), values])
-    return lambda: found, Joint(options.team, job, model.source.known_digests())
+    return lambda: found, joint_of(team, model.source, to_json(plan), values)
 
 
 def _measured(
@@ -302,11 +270,7 @@ def _verify_written(
     """Read the written file back and hold it against the teacher."""
     with open_source(path) as source:
         student = _student(plan, model, source)
-        layout = work.target
-        wanted = {n: t.shape for n, t in layout.tensors.items() if n in source.tensors
-                  or t.line.fill != "count"}  # fmt: skip
-        written = {n: i.shape for n, i in source.tensors.items() if n not in layout.aliases}
-        proof = prove(_width_proofs(plan), wanted, written)
+        proof = prove_written(_width_proofs(plan), work.target, source.tensors)
         if not options.verify:
             return Verification(proof, (), "not asked for (--no-verify)")
         if options.progress:

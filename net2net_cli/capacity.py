@@ -9,25 +9,23 @@ from pathlib import Path
 
 from net2net_cli.errors import OutputError, UsageError
 from net2net_cli.io import Target
-from net2net_cli.plan import Plan
 
 
-def check_capacity(plan: Plan, target: Target) -> None:
-    """Raise OutputError where the disk has no room for the student, UsageError where memory has
-    none: only a torch state dict is held in memory as a whole."""
-    needed = plan.after.nbytes
+def check_capacity(what: str, needed: int, target: Target) -> None:
+    """Raise OutputError where the disk has no room for ``needed`` bytes of the student or teacher
+    named by ``what``, UsageError where memory has none: only a torch state dict is held in memory
+    as a whole."""
     memory = _memory()
     if target.format == "torch" and memory is not None and needed > memory:
         raise UsageError(
-            f"growing takes about {_shown(needed)} of memory, and this machine has"
-            f" {_shown(memory)}",
+            f"{what} takes about {_shown(needed)} of memory, and this machine has {_shown(memory)}",
             hint="write .safetensors, which is streamed, or choose smaller sizes",
         )
     folder = Path(tempfile.gettempdir()) if target.file is None else target.file.parent
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"the student takes {_shown(needed)}, and there are {_shown(free)} free",
+            f"{what} takes {_shown(needed)}, and there are {_shown(free)} free",
             where=str(folder),
             hint="write to another disk, or choose smaller sizes",
         )

@@ -7,25 +7,20 @@ carries, tells which of the two it is.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from net2net_cli import __version__, families, shrinking
-from net2net_cli.applying import folder_files, output_name
+from net2net_cli import families, shrinking
+from net2net_cli.capacity import check_capacity
 from net2net_cli.errors import CheckpointError
 from net2net_cli.fits import check_fit
 from net2net_cli.inverse import Shrink
 from net2net_cli.io import (
-    ALONE,
-    WORKERS,
     Copied,
-    Joint,
     Source,
-    Team,
     TensorInfo,
     check_output,
     open_source,
@@ -38,21 +33,11 @@ from net2net_cli.production import Tally, copied
 from net2net_cli.shrinking import Shrinking
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verification import Verification, require
-from net2net_cli.verify.proof import Proof, prove
+from net2net_cli.verify.proof import Proof
+from net2net_cli.writing import WriteOptions, folder_files, joint_of, output_name, prove_written
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class ShrinkOptions:
-    """How the teacher is written: as in RunOptions."""
-
-    overwrite: bool = False
-    shard_bytes: int | None = None
-    workers: int = WORKERS
-    progress: Callable[[str, int, int], None] | None = None
-    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -151,18 +136,19 @@ def _model(source: Source, plan: Plan) -> Model:
     return SpecModel(source, layout, found, (), document, spec, plan.assumed)
 
 
-def shrink(student: Student, output: str, options: ShrinkOptions | None = None) -> Shrunk:
+def shrink(student: Student, output: str, options: WriteOptions | None = None) -> Shrunk:
     """Write the teacher that a student was made of; a trained student's gives the network of that
     size whose weights are the first copies, and the sums of what copies share.
 
     Raises PlanError (exit 2) where the plan does not fit the student, OutputError for an output
     that cannot be written; then nothing is left behind.
     """
-    options, started = options or ShrinkOptions(), time.monotonic()
+    options, started = options or WriteOptions(), time.monotonic()
     model, plan = student.model, student.plan
     source, output = model.source, output_name(model, output)
     target = check_output(output, source.files, overwrite=options.overwrite)
     work = shrinking.shrink_recipes(plan, source.tensors, source.label)
+    check_capacity("the teacher", sum(info.nbytes for info in work.infos), target)
     proofs: list[Proof] = []
 
     def verified(path: Path) -> None:
@@ -180,7 +166,7 @@ def shrink(student: Student, output: str, options: ShrinkOptions | None = None) 
         files=folder_files(plan.source, model) if target.format == "folder" else {},
         shard_bytes=options.shard_bytes,
         workers=options.workers,
-        joint=_joint(plan, source, options),
+        joint=joint_of(options.team, source, "shrink", to_json(plan)),
     )
     proof = options.team.lead(lambda: proofs[-1])
     rounded = tuple(recipe.name for recipe in work.recipes if recipe.rounded)
@@ -191,15 +177,8 @@ def shrink(student: Student, output: str, options: ShrinkOptions | None = None) 
     )  # fmt: skip
 
 
-def _joint(plan: Plan, source: Source, options: ShrinkOptions) -> Joint:
-    if options.team.size == 1:
-        return ALONE
-    job = json.dumps(["shrink", __version__, to_json(plan)])
-    return Joint(options.team, job, source.known_digests())
-
-
 def _producer(
-    work: Shrinking, source: Source, options: ShrinkOptions
+    work: Shrinking, source: Source, options: WriteOptions
 ) -> Callable[[TensorInfo], Copied | Iterator[Tensor]]:
     by_name: dict[str, Shrink] = {recipe.name: recipe for recipe in work.recipes}
     own = options.team.share(work.infos)
@@ -223,12 +202,5 @@ def _producer(
 
 def _proof(work: Shrinking, path: Path) -> Proof:
     """Read the header back: every tensor of the teacher's layout is there, and no other."""
-    layout = work.layout
     with open_source(path) as source:
-        there = source.tensors
-        wanted = {
-            name: tensor.shape
-            for name, tensor in layout.tensors.items()
-            if name in there or tensor.line.fill != "count"
-        }
-        return prove((), wanted, {n: i.shape for n, i in there.items() if n not in layout.aliases})
+        return prove_written((), work.layout, source.tensors)

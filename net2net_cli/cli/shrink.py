@@ -50,7 +50,7 @@ def shrink(
     check_report(report, overwrite=overwrite, sources=model.source.files, drawn=False)
     chosen = choose_output(model, writing, common, "shrunk")
     with progress(common.screen()) as step:
-        options = api.ShrinkOptions(
+        options = api.WriteOptions(
             overwrite, max_shard_size, workers or api.WORKERS, heeding_signals(step), ranks.team()
         )
         found = api.shrink(opened, chosen, options)

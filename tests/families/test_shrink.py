@@ -49,7 +49,7 @@ def shrunk(student: Path, output: Path, shard_bytes: int | None = None) -> api.S
     """Shrink a folder by what lies in it alone."""
     opened = api.open_student(str(student))
     with opened.model.source:
-        return api.shrink(opened, f"{output}/", api.ShrinkOptions(shard_bytes=shard_bytes))
+        return api.shrink(opened, f"{output}/", api.WriteOptions(shard_bytes=shard_bytes))
 
 
 def state_of(folder: Path) -> dict[str, torch.Tensor]:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from net2net_cli.api import (
     Choices,
-    ShrinkOptions,
     Shrunk,
+    WriteOptions,
     deepen_plan,
     open_model,
     open_student,
@@ -33,7 +33,7 @@ from tests.support.checkpoints import same
 NETS = {net.name: net for net in (*LAYER_NETS, *JOINED_NETS)}
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16,
           "bfloat16": torch.bfloat16}  # fmt: skip
-AGAIN = ShrinkOptions(overwrite=True)
+AGAIN = WriteOptions(overwrite=True)
 
 
 def shrunk(student: Student, name: str = "shrunk") -> Shrunk:
