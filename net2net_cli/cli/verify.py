@@ -53,6 +53,7 @@ def verify(
     from net2net_cli.cli.carry_out import probe_options
     from net2net_cli.cli.files import check_report, write_report
     from net2net_cli.cli.parts import checkpoint_part, remarks, told
+    from net2net_cli.errors import UsageError
     from net2net_cli.report import from_error
     from net2net_cli.verification import failure
 
@@ -63,9 +64,11 @@ def verify(
     )
     found = api.verify(*models, probe_options(probing, device, seed))
     failed = tuple(from_error(failure(judged)) for judged in found.probes if not judged.passed)
+    if found.skipped:  # a judge that saw nothing has not judged
+        failed = (from_error(UsageError("nothing was compared", hint=found.skipped)),)
     outcome = Outcome(
         "verify",
-        0 if found.passed else 4,
+        2 if found.skipped else 0 if found.passed else 4,
         (*remarks(models[0].notes, models[1].notes), *told(found), *failed),
         checkpoint_part(models[0]),
         checkpoint_part(models[1]),

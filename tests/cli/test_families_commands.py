@@ -281,8 +281,9 @@ def test_without_transformers_nothing_is_claimed(
     document = read(net2net("grow", "llama", *MLP, "-o", "two", "--json").out)
     assert document["verification"]["probes"] == []
     assert "transformers" in document["verification"]["skipped"]
-    ended = net2net("verify", "llama", "out", code=None)
+    ended = net2net("verify", "llama", "out", code=2)
     assert "not probed: " in ended.out
+    assert "error: nothing was compared" in ended.err
     assert SAME not in ended.out
 
 
