@@ -157,7 +157,9 @@ def test_a_restart_picks_up_what_was_written(large: Path) -> None:
 
 @thorough
 def test_a_killed_process_fails_the_run_and_the_next_run_picks_up(large: Path) -> None:
-    run = started(large, *GROWN, "-o", "many.safetensors")
+    """The others notice for themselves, if torchrun does not end them first by SIGTERM, after which
+    nothing is left: an agent that looks only now and then lets them."""
+    run = started(large, *GROWN, "-o", "many.safetensors", options=("--monitor-interval", "20"))
     stopped_and_killed(run, large)
     ran = ended(run)
     assert ran.code != 0
