@@ -106,6 +106,21 @@ class Student:
         return {name: source.tensor(name) for name in source.tensors}
 
 
+@dataclass(frozen=True)
+class Growth:
+    """A plan, what it was made from, and what it comes to."""
+
+    plan: Plan
+    comparison: diff.Comparison
+    recipes: tuple[recipe.Recipe, ...]
+
+
+def model_of(doc: Document, state: Mapping[str, Tensor]) -> SpecModel:
+    """A model made of a spec and tensors."""
+    spec = to_spec(doc)
+    return SpecModel(MemorySource(state), layout_of(spec), "drawn", (), doc, spec)
+
+
 @dataclass
 class Judge:
     """Grows one teacher, and compares every student with it on the same inputs."""
@@ -121,6 +136,10 @@ class Judge:
 
     def grow(self, target: Document, choices: Choices | None = None) -> Student:
         """The student for a target; plan and specs go through their texts, as when saved."""
+        return self.student(self.prepare(target, choices))
+
+    def prepare(self, target: Document, choices: Choices | None = None) -> Growth:
+        """All that is settled before a tensor is made."""
         made = plan_of(self.model, target, choices or Choices())
         plan = from_json(to_json(made), FILE)
         assert plan == made
@@ -132,15 +151,16 @@ class Judge:
         recipe.check(
             recipes, comparison.source, comparison.target, tuple(self.model.source.tensors)
         )
-        executor = Executor(self.model.source.tensor, self._measured(recipes))
-        state = {r.name: executor.make(r) for r in recipes}
-        for r in recipes:
+        return Growth(plan, comparison, recipes)
+
+    def student(self, growth: Growth) -> Student:
+        """The student that a growth comes to."""
+        executor = Executor(self.model.source.tensor, self._measured(growth.recipes))
+        state = {r.name: executor.make(r) for r in growth.recipes}
+        for r in growth.recipes:
             assert tuple(state[r.name].shape) == r.shape
             assert str(state[r.name].dtype) == f"torch.{r.dtype}"
-        doc = parse_document(plan.student, FILE)
-        spec = to_spec(doc)
-        student = SpecModel(MemorySource(state), layout_of(spec), "drawn", (), doc, spec)
-        return Student(plan, student)
+        return Student(growth.plan, model_of(parse_document(growth.plan.student, FILE), state))
 
     def _measured(self, recipes: tuple[recipe.Recipe, ...]) -> dict[str, tuple[Tensor, Tensor]]:
         names = {r.base.value for r in recipes if isinstance(r.base, Moments)}
