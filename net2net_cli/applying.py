@@ -193,14 +193,20 @@ def _folder_notes(plan: Plan, model: Model, found: Verification) -> dict[str, by
     return {"net2net.json": text.encode()}
 
 
-NO_DIGEST = "sha256:" + "0" * 64
+NO_DIGEST = "blake3:" + "0" * 64
 """Holds the place of the teacher's digest, which is known once all of it was read."""
 
 
 def _teacher_digest(plan: Plan, model: Model) -> str:
     """The digest of the teacher, all of which was read; PlanError where the plan's is another."""
-    digest = model.source.digest()
-    if plan.teacher.digest is not None and plan.teacher.digest != digest:
+    digest, wanted = model.source.digest(), plan.teacher.digest
+    if wanted is not None and wanted.startswith("sha256:"):
+        raise PlanError(
+            "the plan names its checkpoint's weights by sha256, which are not compared any more",
+            where=model.source.label,
+            hint="make the plan again with `net2net plan`",
+        )
+    if wanted is not None and wanted != digest:
         raise PlanError(
             "the plan was made for a checkpoint with other weights", where=model.source.label
         )

@@ -11,6 +11,7 @@ from net2net_cli.errors import CheckpointError, PlanError, SpecError
 from net2net_cli.families import Config, Family, LaidFamily
 from net2net_cli.fits import check_fit, refuse_quantised
 from net2net_cli.io import Source, open_source, read_json
+from net2net_cli.io.digest import has_header
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout, Layout
 from net2net_cli.plan import Plan
@@ -161,7 +162,7 @@ def open_planned(plan: Plan, checkpoint: str) -> Model:
 
 def check_plan(plan: Plan, source: Source) -> None:
     """Raise PlanError where a plan was made for another checkpoint."""
-    if plan.teacher.header_digest != source.header_digest():
+    if not has_header(source.tensors.values(), plan.teacher.header_digest):
         raise PlanError(
             f"the plan was made for another checkpoint ({plan.teacher.label})",
             where=source.label,
@@ -173,10 +174,17 @@ def expect_teacher(model: Model, digest: str | None) -> None:
     """Raise CheckpointError where a digest is another than expected; None expects any."""
     if digest is None:
         return
-    found = model.source.digest()
-    if digest.removeprefix("sha256:") != found.removeprefix("sha256:"):
+    where = model.source.label
+    if digest.startswith("sha256:"):
         raise CheckpointError(
-            f"the checkpoint's digest is {found}, expected was {digest}", where=model.source.label
+            "digests are blake3's now: one of sha256 cannot be compared",
+            where=where,
+            hint=f"`net2net inspect -v {where}` prints the digest to expect",
+        )
+    found = model.source.digest()
+    if digest.removeprefix("blake3:") != found.removeprefix("blake3:"):
+        raise CheckpointError(
+            f"the checkpoint's digest is {found}, expected was {digest}", where=where
         )
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Student:
     """A checkpoint that net2net has written, and the plan that it carries. ``teacher_digest`` is
-    the teacher's, where it was noted."""
+    the teacher's, where it was noted and can be compared."""
 
     model: Model
     plan: Plan
@@ -108,7 +108,8 @@ def open_student(checkpoint: str) -> Student:
     source = open_source(checkpoint)
     try:
         plan = _plan(source)
-        return Student(_model(source, plan), plan, source.metadata.get(f"{METADATA}teacher"))
+        digest = source.metadata.get(f"{METADATA}teacher", "")
+        return Student(_model(source, plan), plan, digest if digest.startswith("blake3:") else None)
     except BaseException:
         source.close()
         raise

@@ -19,7 +19,7 @@ from net2net_cli.families.sizes import STORED
 from net2net_cli.fits import FLOATS, check_fit
 from net2net_cli.inverse import Shrink, invert
 from net2net_cli.io import TensorInfo
-from net2net_cli.io.digest import header_digest
+from net2net_cli.io.digest import has_header
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
 from net2net_cli.notation import names
@@ -72,7 +72,7 @@ def shrink_recipes(plan: Plan, tensors: Tensors, label: str) -> Shrinking:
         infos = [_info(old, recipe, tensors) for old, recipe in sorted(named.items())]
         for wanted in (None, *FLOATS):
             tried = [_cast(info, wanted) for info in infos]
-            if header_digest(tried) == plan.teacher.header_digest:
+            if has_header(tried, plan.teacher.header_digest):
                 return Shrinking(_inverted(named, tried, tensors), layout, known=True)
     own = [_info(old, recipe, tensors) for old, recipe in sorted(certain.items())]
     return Shrinking(_inverted(certain, own, tensors), layout, known=False)

@@ -25,7 +25,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 
 def plain(text: str) -> str:
     """Without what differs from one processor to another: rounding errors, and drawn weights."""
-    text = re.sub(r"sha256:[0-9a-f]+", "sha256:…", text)
+    text = re.sub(r"blake3:[0-9a-f]+", "blake3:…", text)
     return re.sub(r" +(0|\d\.\de-\d\d)", " …", text)
 
 

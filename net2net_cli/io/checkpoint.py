@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Self
 
-from net2net_cli.io.digest import header_digest, tree_digest
+from net2net_cli.io.digest import TensorHash, header_digest, tree_digest
 from net2net_cli.io.tensors import PIECE, TensorInfo, from_bytes
 
 if TYPE_CHECKING:
@@ -59,14 +58,15 @@ class Source(ABC):
         return from_bytes(self.raw(name), self.tensors[name])
 
     def header_digest(self) -> str:
-        """``sha256:`` and the digest of names, types and shapes."""
+        """``blake3:`` and the digest of names, types and shapes."""
         return header_digest(self.tensors.values())
 
     def tensor_digest(self, name: str) -> str:
-        """The hex sha256 of a tensor's bytes, which are read once."""
+        """The hex digest of a tensor's bytes, which are read once."""
         known = self.known_digests()
         if name not in known:
-            hasher, size = sha256(), self.tensors[name].nbytes
+            info = self.tensors[name]
+            hasher, size = TensorHash(info), info.nbytes
             buffer = memoryview(bytearray(min(size, PIECE)))
             for at in range(0, size, PIECE):
                 piece = buffer[: size - at]
@@ -85,7 +85,7 @@ class Source(ABC):
         self.known_digests()[name] = digest
 
     def digest(self) -> str:
-        """``sha256:`` and the digest of the content; reads whatever was not read for it before."""
+        """``blake3:`` and the digest of the content; reads whatever was not read for it before."""
         return tree_digest({i: self.tensor_digest(n) for n, i in self.tensors.items()})
 
     def release(self, name: str) -> None:

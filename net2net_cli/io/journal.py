@@ -1,7 +1,7 @@
 """What a process has written of a checkpoint that several write together, for a restart to pick up.
 
-A line of JSON for each tensor that lies on the disk, with the sha256 of its bytes, and one for each
-tensor of the source whose sha256 is known. Lines about what was written are claims: whoever picks
+A line of JSON for each tensor that lies on the disk, with the digest of its bytes, and one for each
+tensor of the source whose digest is known. Lines about what was written are claims: whoever picks
 it up reads the bytes again.
 """
 
@@ -33,7 +33,7 @@ _sync = getattr(os, "fdatasync", os.fsync)
 
 @dataclass(frozen=True)
 class Claims:
-    """Name -> hex sha256: of tensors that were written, and of the source's."""
+    """Name -> hex digest: of tensors that were written, and of the source's."""
 
     written: dict[str, str] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)

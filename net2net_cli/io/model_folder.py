@@ -22,7 +22,7 @@ Content = bytes | Path
 
 
 Fill = Callable[[int, Sequence[Place], str], dict[TensorInfo, str]]
-"""Writes the tensors of one file to its descriptor, each at its place; gives the hex sha256 of
+"""Writes the tensors of one file to its descriptor, each at its place; gives the hex digest of
 each that it wrote. Errors call the file by the last argument."""
 
 
@@ -58,7 +58,7 @@ def reserve_shards(shards: Shards, place: Path, label: Path) -> None:
 def fill_shards(
     shards: Shards, place: Path, label: Path, fill: Fill, *, sync: bool
 ) -> dict[TensorInfo, str]:
-    """Write the tensors of every file; the hex sha256 of each that ``fill`` wrote."""
+    """Write the tensors of every file; the hex digest of each that ``fill`` wrote."""
     content: dict[TensorInfo, str] = {}
     for name, own in shards.files.items():
         with _opened(place / name, label / name, sync=sync) as descriptor:

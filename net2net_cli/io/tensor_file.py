@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from threading import local
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from net2net_cli.errors import OutputError
+from net2net_cli.io.digest import TensorHash
 from net2net_cli.io.failures import reported
 from net2net_cli.io.header import render_header, write_order
 from net2net_cli.io.team import processes_here
@@ -27,7 +27,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Copied:
     """A tensor whose bytes are there already: ``read`` fills a buffer with those from some place
-    on. ``digest`` is their hex sha256 where it is known; ``written`` is given it at the end."""
+    on. ``digest`` is their hex digest where it is known; ``written`` is given it at the end."""
 
     read: Callable[[int, memoryview], None]
     digest: str | None
@@ -66,7 +66,7 @@ def write_tensors(
     workers: int = 1,
     written: Callable[[TensorInfo, str], None] | None = None,
 ) -> dict[TensorInfo, str]:
-    """Writes tensors at their places; gives the hex sha256 of each, and tells ``written`` of it.
+    """Writes tensors at their places; gives the hex digest of each, and tells ``written`` of it.
     Several are made at once, and of each no more than a piece is held."""
 
     def write(place: Place) -> str:
@@ -98,7 +98,7 @@ def _write_tensor(
     made = produce(info)
     if isinstance(made, Copied):
         return _copy(made, info, descriptor, offset, label)
-    hasher = sha256()
+    hasher = TensorHash(info)
     end = offset + info.nbytes
     for tile in _pieces(made, info):
         for start in range(0, len(tile), PIECE):
@@ -122,7 +122,7 @@ _BUFFER = _Buffer()
 
 def _copy(made: Copied, info: TensorInfo, descriptor: int, offset: int, label: str) -> str:
     """Piece by piece: read, hashed and written while it is in the core's own cache."""
-    hasher = sha256()
+    hasher = TensorHash(info)
     for at in range(0, info.nbytes, PIECE):
         piece = _BUFFER.piece[: info.nbytes - at]
         made.read(at, piece)
@@ -135,11 +135,12 @@ def _copy(made: Copied, info: TensorInfo, descriptor: int, offset: int, label: s
 
 
 def read_digest(descriptor: int, info: TensorInfo, offset: int, label: str) -> str:
-    """The hex sha256 of the bytes that lie at a tensor's place."""
-    hasher = sha256()
+    """The hex digest of the bytes that lie at a tensor's place."""
+    hasher = TensorHash(info)
     for start in range(0, info.nbytes, PIECE):
         with reported(OutputError, "read", label):
-            hasher.update(os.pread(descriptor, min(PIECE, info.nbytes - start), offset + start))
+            size = min(PIECE, info.nbytes - start)
+            hasher.update(memoryview(os.pread(descriptor, size, offset + start)))
     return hasher.hexdigest()
 
 
@@ -220,14 +221,16 @@ def write_torch(
     produce: Produce,
     label: str,
 ) -> dict[TensorInfo, str]:
-    """Writes a state dict, held in memory as a whole; gives the hex sha256 of each tensor."""
+    """Writes a state dict, held in memory as a whole; gives the hex digest of each tensor."""
     import torch
 
     state, content = {}, {}
     for info in tensors:
         made = produce(info)
         data = _whole(made, info)
-        content[info] = digest = sha256(data).hexdigest()
+        hasher = TensorHash(info)
+        hasher.update(data)
+        content[info] = digest = hasher.hexdigest()
         if isinstance(made, Copied):
             made.written(digest)
         state[info.name] = from_bytes(data, info).clone()

@@ -22,7 +22,7 @@ Tone = Literal["plain", "new", "changed", "gone", "good", "bad"]
 NAMED = 4
 """So many members of a width are named where a network is inspected, unless all are asked for."""
 
-SHORT = len("sha256:") + 12
+SHORT = len("blake3:") + 12
 """So much of a digest is shown beside other things; JSON and `inspect -v` have all of it."""
 
 

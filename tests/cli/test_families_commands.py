@@ -175,7 +175,7 @@ def test_a_student_is_a_teacher_again(net2net: Net2Net) -> None:
             "--where", "start", "-o", "third")  # fmt: skip
     assert equal("llama", "third")
     told = net2net("inspect", "third").out
-    assert "teacher: sha256:" in told
+    assert "teacher: blake3:" in told
     assert "spec: third/config.json" in told
 
 
