@@ -51,6 +51,10 @@ class SpecError(Net2NetError):
     """A spec that cannot be read or does not describe a network."""
 
 
+class TraceError(Net2NetError):
+    """A module that no spec can describe: an operation without a layer type, a hidden choice."""
+
+
 class CheckpointError(Net2NetError):
     """A checkpoint that cannot be read, or that does not fit its spec."""
 

@@ -15,6 +15,7 @@ from net2net_cli.cli.inspect import inspect
 from net2net_cli.cli.plan import plan
 from net2net_cli.cli.shrink import shrink
 from net2net_cli.cli.spec import spec
+from net2net_cli.cli.trace import trace
 from net2net_cli.cli.verify import verify
 from net2net_cli.cli.widen import widen
 
@@ -42,5 +43,5 @@ def _root(
     """``--version`` alone is answered in cli.main; here it is for the help."""
 
 
-for _command in (inspect, spec, diff, plan, apply, grow, widen, deepen, shrink, verify):
+for _command in (inspect, spec, trace, diff, plan, apply, grow, widen, deepen, shrink, verify):
     app.command(_command.__name__, cls=Command)(lay_out(_command))

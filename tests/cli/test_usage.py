@@ -71,8 +71,8 @@ def test_a_checkpoint_and_a_document_do_not_share_standard_output(net2net: Net2N
         assert "--report" in ended.err
 
 
-@pytest.mark.parametrize("command", ["", "inspect", "spec", "diff", "plan", "apply", "grow",
-                                     "widen", "deepen", "shrink", "verify"])  # fmt: skip
+@pytest.mark.parametrize("command", ["", "inspect", "spec", "trace", "diff", "plan", "apply",
+                                     "grow", "widen", "deepen", "shrink", "verify"])  # fmt: skip
 def test_help_fits_a_screen(net2net: Net2Net, command: str) -> None:
     lines = net2net(*command.split(), "--help").out.splitlines()
     assert len(lines) <= 54

@@ -1,0 +1,88 @@
+"""``net2net trace`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from net2net_cli.tracing import random_state
+from tests.support.command import Net2Net, process
+from tests.tracing import nets
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(Path(nets.__file__), tmp_path / "mynets.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def net2net(capfd: pytest.CaptureFixture[str]) -> Net2Net:
+    return Net2Net(capfd)
+
+
+def test_a_traced_spec_grows_the_modules_checkpoint(folder: Path) -> None:
+    ended = process("trace", "mynets:LeNet", "--arg", "width=8", "--input", "1,1,28,28",
+                    "-o", "lenet.yaml", cwd=folder)  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert b"0.0e+00 apart in float64" in ended.stderr
+    save_file(random_state(nets.LeNet(8), torch.float64), folder / "lenet.safetensors")
+    ended = process("widen", "lenet", "--layer", "conv2", "--to", 20, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_spec_is_printed_and_in_the_document(net2net: Net2Net, folder: Path) -> None:
+    told = net2net("trace", "mynets:TwoHeads", "--input", "1,5")
+    assert "outputs: [points, sigmoid]" in told.out
+    held = json.loads(net2net("trace", "mynets:TwoHeads", "--input", "1,5", "--json").out)
+    assert held["spec"] == told.out
+
+
+def test_inputs_may_come_from_a_file(net2net: Net2Net, folder: Path) -> None:
+    save_file({"x": torch.randn(2, 5)}, "batch.safetensors")
+    by_file = net2net("trace", "mynets:TwoHeads", "--input-file", "batch.safetensors").out
+    assert by_file == net2net("trace", "mynets:TwoHeads", "--input", "x=1,5").out
+
+
+WRONG = [
+    ("trace mynets --input 1,5", "`mynets` names no factory"),
+    ("trace nowhere:Net --input 1,5", "there is no module `nowhere` to import"),
+    ("trace mynets:LeNett --input 1,5", "has no `LeNett`"),
+    ("trace mynets:no_module --input 1,5", "returned int, not a torch.nn.Module"),
+    ("trace mynets:EXAMPLE --input 1,5", "has no `EXAMPLE`"),
+    ("trace mynets:TwoHeads", "the shapes of the inputs are needed"),
+    ("trace mynets:TwoHeads --input 1,a", "`1,a` is no shape of an input"),
+    ("trace mynets:TwoHeads --input 1,5:float", "an input cannot be float"),
+    ("trace mynets:TwoHeads --input 1,0", "an axis of size 0"),
+    ("trace mynets:TwoHeads --input 1,6", "the module cannot be traced with these inputs"),
+    ("trace mynets:LeNet --arg width --input 1,1,28,28", "--arg width is no key=value"),
+    ("trace mynets:LeNet --arg width=1 --arg width=2 --input 1,5", "--arg gives width twice"),
+    ("trace mynets:LeNet --arg breadth=1 --input 1,5", "unexpected keyword argument 'breadth'"),
+    ("trace mynets:raises --arg width=5 --input 1,5", "raised ValueError: width 5 is odd"),
+    ("trace mynets:TwoHeads --input 1,5 --input-file x", "--input and --input-file"),
+    ("trace mynets:TwoHeads --input-file x", "there is no such file"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG)
+def test_what_is_wrong_is_told(net2net: Net2Net, folder: Path, line: str, said: str) -> None:
+    ended = net2net(*line.split(), code=2)
+    assert said in ended.err
+    assert ended.out == ""
+    assert 1 <= len(ended.err.splitlines()) <= 4
+
+
+def test_a_factory_that_raises_is_told_with_its_line(net2net: Net2Net, folder: Path) -> None:
+    ended = net2net("trace", "mynets:raises", "--input", "1,5", code=2)
+    line = (folder / "mynets.py").read_text().splitlines().index(
+        '    raise ValueError(f"width {width} is odd\\nand a second line that nobody needs")'
+    )  # fmt: skip
+    assert f"mynets.py:{line + 1}" in ended.err
+    assert "second line" not in ended.err
