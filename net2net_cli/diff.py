@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -145,7 +146,7 @@ def _refuse(difference: Difference, target: GraphLayout) -> None:
                 where=target.spec.place,
                 hint=hint,
             )
-        case "size" if int(d.after) < int(d.before):
+        case "size" if _shrinks(d):
             error = UnreachableError(
                 f"`{d.what}` of `{d.layer}` shrinks from {d.before} to {d.after}",
                 where=where,
@@ -153,6 +154,16 @@ def _refuse(difference: Difference, target: GraphLayout) -> None:
             )
     if error:
         raise error
+
+
+def _shrinks(difference: Difference) -> bool:
+    """Whether any of the numbers is smaller; -1 is what the others leave."""
+    before, after = (
+        [int(n) for n in re.findall(r"-?\d+", side)]
+        for side in (difference.before, difference.after)
+    )
+    pairs = zip(before, after, strict=False)
+    return any(0 <= new < old for old, new in pairs)
 
 
 def shown(value: Value) -> str:

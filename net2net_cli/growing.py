@@ -135,7 +135,11 @@ def with_sizes(document: Document, layout: GraphLayout, sizes: Mapping[Width, in
             before = layer.args.get(argument)
             if before is None:
                 continue
-            after = tuple(size_of(axis, dict(sizes)) for axis in axes)
+            given = before if isinstance(before, tuple) else (before,)
+            after = tuple(  # -1 stays: it is what the others leave
+                -1 if old == -1 else size_of(axis, dict(sizes))
+                for axis, old in zip(axes, given, strict=True)
+            )
             value: Value = after if isinstance(before, tuple) else after[0]
             if value != before:
                 changes.setdefault(name, {})[argument] = value

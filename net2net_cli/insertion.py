@@ -139,11 +139,13 @@ class _Walk:
                 found[layer.name] = {self.matches[layer.name]: 0}
                 continue
             joined = layer.inputs if layer.type == "Add" else layer.inputs[:1]
+            if LAYER_TYPES[layer.type].most != 1 and layer.type != "Add":
+                joined = ()
             near: dict[str, int] = {}
             for name in joined:
                 for value, steps in found[name].items():
                     near[value] = min(near.get(value, steps + 1), steps + 1)
-            found[layer.name] = {} if layer.type in ("Concat", "Multiply") else near
+            found[layer.name] = near
         return found
 
     def _visit(self, layer: Layer) -> None:
@@ -163,6 +165,11 @@ class _Walk:
     def _matched(self, layer: Layer) -> None:
         before = self.source.spec.layer(self.matches[layer.name]).inputs
         pairs = self._assign(layer, before)
+        if LAYER_TYPES[layer.type].most is not None and len(before) != len(layer.inputs):
+            raise UnreachableError(
+                f"`{layer.name}` ({layer.type}) reads other values than in the source",
+                where=layer.place,
+            )
         last = -1
         for value, position in zip(before, pairs, strict=True):
             self.need(layer.inputs[position], Exact(value), layer.name)
@@ -181,11 +188,13 @@ class _Walk:
     def _assign(self, layer: Layer, before: tuple[str, ...]) -> list[int]:
         """For each input that a layer has in the source, the position of its new input."""
         taken: list[int] = []
-        for value in before:
+        ordered = LAYER_TYPES[layer.type].most is not None
+        for place, value in enumerate(before):
             near = [
                 (self.anchors[name][value], position)
                 for position, name in enumerate(layer.inputs)
                 if position not in taken and value in self.anchors[name]
+                if position == place or not ordered
             ]
             if not near:
                 raise self._lost(layer, value)
@@ -195,7 +204,7 @@ class _Walk:
     def _lost(self, layer: Layer, value: str) -> UnreachableError:
         new_ones = [n for n in layer.inputs if n not in self.matches and n not in self.given]
         for new in map(self.target.spec.layer, new_ones):
-            if new.type in ("Concat", "Multiply"):
+            if LAYER_TYPES[new.type].most != 1 and new.type != "Add":
                 return self._refuse(new, f"{new.type} is no identity on `{value}`", _INSERTABLE)
         return UnreachableError(
             f"`{layer.name}` reads `{value}` in the source,"
@@ -211,6 +220,8 @@ class _Walk:
         if layer.type == "Add":
             self._keep_one(layer, duty)
             return
+        if LAYER_TYPES[layer.type].most != 1:
+            raise self._refuse(layer, f"{layer.type} is no identity", _INSERTABLE)
         self.need(layer.inputs[0], self._before(layer, duty), layer.name)
 
     def _before(self, layer: Layer, duty: Exact) -> Exact:
@@ -360,13 +371,10 @@ class _Walk:
     def _zero(self, layer: Layer) -> None:
         """Demand what makes a new layer zero: its own parameters, or its input."""
         kind = LAYER_TYPES[layer.type]
-        if layer.type in ("Add", "Concat"):
-            for name in layer.inputs:
-                self.need(name, Zero(), layer.name)
-            return
-        if layer.type == "Multiply":
+        if kind.most != 1 and not kind.tensors:
             for position, name in enumerate(layer.inputs):
-                self.need(name, Free() if position else Zero(), layer.name)
+                zero = kind.zeros in ("all", position)
+                self.need(name, Zero() if zero else Free(), layer.name)
             return
         if kind.tensors and layer.type != "PReLU" and not layer.share:
             self._zero_parameters(layer)

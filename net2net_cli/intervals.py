@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf, nextafter
 
+from net2net_cli.layers.kinds import MOVES
 from net2net_cli.layers.table import LAYER_TYPES, LayerType
 from net2net_cli.network import Layer, Spec
 
@@ -28,6 +29,9 @@ def fixed_interval(layer: Layer) -> Interval | None:
     """The values that a layer leaves as they are; None where there is no such interval."""
     if layer.type == "Hardtanh":
         return float(str(layer.args["min_val"])), float(str(layer.args["max_val"]))
+    if layer.type == "Clamp":
+        low, high = layer.args["min"], layer.args["max"]
+        return -inf if low is None else float(str(low)), inf if high is None else float(str(high))
     if layer.type == "Threshold":
         return nextafter(float(str(layer.args["threshold"])), inf), inf
     if layer.type == "LeakyReLU" and layer.args["negative_slope"] == 1:
@@ -60,14 +64,38 @@ def _of(layer: Layer, inputs: list[Interval]) -> Interval:
             return sum(low for low, _ in inputs), sum(high for _, high in inputs)
         case "concat":
             return _hull(inputs)
-        case "multiply":
+        case "subtract":
+            return inputs[0][0] - inputs[1][1], inputs[0][1] - inputs[1][0]
+        case "extreme":
+            take = max if layer.type == "Maximum" else min
+            return take(low for low, _ in inputs), take(high for _, high in inputs)
+        case "multiply" | "divide" | "matmul" | "einsum":
             return (0.0, inf) if all(low >= 0 for low, _ in inputs) else ANYTHING
-        case "flatten" | "permute" | "shuffle" | "unshuffle" | "channel_shuffle" | "maxout":
+        case "reduce":
+            return _reduced(layer, inputs[0])
+        case "normalize":
+            return _sign(inputs[0])
+        case "pad" | "unfold":
+            return _padded(layer, inputs[0])
+        case rule if rule in MOVES:
             return inputs[0]
         case "channels":
             return _spatial(layer, kind, inputs[0])
         case _:
             return ANYTHING
+
+
+def _reduced(layer: Layer, given: Interval) -> Interval:
+    if layer.type in ("Var", "Std"):
+        return 0.0, inf
+    return _sign(given) if layer.type == "Sum" else given
+
+
+def _padded(layer: Layer, given: Interval) -> Interval:
+    if layer.type == "Pad" and layer.args["mode"] != "constant":
+        return given
+    value = float(str(layer.args.get("value", 0.0)))
+    return _hull([given, (value, value)])
 
 
 def _activated(layer: Layer, kind: LayerType, given: Interval) -> Interval:
@@ -82,9 +110,22 @@ def _activated(layer: Layer, kind: LayerType, given: Interval) -> Interval:
         return fixes
     if layer.type == "ReLU":
         return max(given[0], 0.0), max(given[1], 0.0)
+    if layer.type in ("Scale", "Shift", "Negative"):
+        return _moved(layer, given)
+    if layer.type == "Clamp" and fixes:
+        return min(max(given[0], fixes[0]), fixes[1]), max(min(given[1], fixes[1]), fixes[0])
     if layer.type in ("LeakyReLU", "ELU", "CELU", "RReLU") and given[0] >= 0:
         return given
     return kind.low, kind.high
+
+
+def _moved(layer: Layer, given: Interval) -> Interval:
+    """An interval scaled or shifted."""
+    value = float(str(layer.args.get("value", -1.0)))
+    if layer.type == "Shift":
+        return given[0] + value, given[1] + value
+    ends = sorted(end * value if value else 0.0 for end in given)
+    return ends[0], ends[1]
 
 
 def _spatial(layer: Layer, kind: LayerType, given: Interval) -> Interval:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from net2net_cli.errors import SpecError, closest
 from net2net_cli.layers.table import LAYER_TYPES
@@ -171,7 +172,8 @@ def _likeness(old: Layer, new: Layer) -> float:
     return _SAME + (_SIZES if all(a == b for a, b in pairs) else 0)
 
 
-_HARMLESS = frozenset({"inplace", "momentum", "p", "init", "normalized_shape", "num_parameters"})
+_HARMLESS = frozenset({"inplace", "momentum", "init", "normalized_shape", "num_parameters"})
+_OF_DROPOUT = frozenset({"p", "mode"})
 """Arguments that may change without changing the function in evaluation mode, or that are sizes."""
 
 
@@ -183,6 +185,7 @@ def changed_arguments(old: Layer, new: Layer) -> tuple[str, ...]:
         for arg in kind.args
         if arg.name not in _HARMLESS
         and arg.name not in kind.sizes
+        and not (kind.fixes == (-inf, inf) and arg.name in _OF_DROPOUT)
         and old.args.get(arg.name) != new.args.get(arg.name)
     )
 

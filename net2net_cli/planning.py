@@ -183,6 +183,8 @@ def _rescales(comparison: Comparison, widens: list[Widen]) -> list[Rescale]:
             continue
         grown = means[demand.axis]
         layer = comparison.target.spec.layer(demand.layer)
+        if LAYER_TYPES[layer.type].rule != "norm":
+            continue
         eps = float(str(layer.args["eps"]))
         found.append(
             Rescale(

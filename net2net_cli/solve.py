@@ -106,8 +106,12 @@ def _tensor_equations(
             before = source.spec.layer(matches[layer]).args
             for name, axes in arguments.items():
                 value = before.get(name)
-                if isinstance(value, int) and len(axes) == 1:
-                    found.append(Equation(axes[0], value, layer))
+                sizes = value if isinstance(value, tuple) else (value,)
+                found += [
+                    Equation(axis, size, layer)
+                    for axis, size in zip(axes, sizes, strict=False)
+                    if isinstance(size, int) and size >= 0 and len(axes) == len(sizes)
+                ]
     return found
 
 

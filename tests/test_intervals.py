@@ -114,6 +114,34 @@ def test_products_of_what_is_never_negative_are_not_either() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entry", "interval"),
+    [
+        (layer("a", "Subtract", "b", "c"), (-1, 2)),
+        (layer("a", "Maximum", "b", "c"), (0, 1)),
+        (layer("a", "Minimum", "b", "c"), (-1, 1)),
+        (layer("a", "Divide", "b", "b"), (0, inf)),
+        (layer("a", "MatMul", "b", "c"), ANYTHING),
+        (layer("a", "Mean", "b", dim=(1,)), (0, 1)),
+        (layer("a", "Sum", "c", dim=(1,)), ANYTHING),
+        (layer("a", "Sum", "b", dim=(1,)), (0, inf)),
+        (layer("a", "Std", "c", dim=(1,)), (0, inf)),
+        (layer("a", "Normalize", "b"), (0, inf)),
+        (layer("a", "Pad", "b", pad=(1, 1), value=-2.0), (-2, 1)),
+        (layer("a", "Unfold", "b", kernel_size=(1, 1)), (0, 1)),
+        (layer("a", "Reshape", "c", shape=(-1,)), (-1, 1)),
+        (layer("a", "Scale", "c", value=-3.0), (-3, 3)),
+        (layer("a", "Shift", "b", value=-3.0), (-3, -2)),
+        (layer("a", "Negative", "b"), (-1, 0)),
+        (layer("a", "Clamp", "c", min=0.5, max=2.0), (0.5, 1)),
+    ],
+    ids=lambda x: x.type if isinstance(x, Layer) else "",
+)
+def test_what_moves_and_joins_values_is_followed(entry: Layer, interval: Interval) -> None:
+    spec = network_spec(layer("b", "Sigmoid", "input"), layer("c", "Tanh", "input"), entry)
+    assert intervals(spec)["a"] == interval
+
+
+@pytest.mark.parametrize(
     ("entry", "fixed"),
     [
         (layer("a", "ReLU"), (0, inf)),
@@ -140,14 +168,22 @@ def test_a_threshold_changes_the_value_at_its_threshold() -> None:
     assert not inside((1.0, 2.0), fixed)
 
 
+GIVEN = {
+    "Threshold": {"threshold": 0.5, "value": 2.0},
+    "Scale": {"value": -1.5},
+    "Shift": {"value": 0.5},
+    "Power": {"exponent": 3.0},
+    "Clamp": {"min": -0.5},
+}
 POINTWISE = [kind.name for kind in LAYER_TYPES.values() if kind.rule == "pointwise"]
 
 
 @pytest.mark.parametrize("name", POINTWISE)
 def test_torch_agrees_on_what_an_activation_bounds_and_fixes(name: str) -> None:
-    entry = layer("a", name, **{"threshold": 0.5, "value": 2.0} if name == "Threshold" else {})
+    entry = layer("a", name, **GIVEN.get(name, {}))
     rank = int(name[-2]) if name.endswith("d") and name[-2].isdigit() else 0
-    values = torch.linspace(-9, 9, 1801, dtype=torch.float64).view(1, -1, *(1,) * rank)
+    least = 0.01 if name in ("Log", "Log1p", "Sqrt", "Rsqrt") else -9.01
+    values = torch.linspace(least, 9, 1801, dtype=torch.float64).view(1, -1, *(1,) * rank)
     given = (float(values.min()), float(values.max()))
     spec = network_spec(layer("given", "Hardtanh", min_val=given[0], max_val=given[1]), entry)
     made = make_module(spec.layers[1], (tuple(values.shape),))(values)

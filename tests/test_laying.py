@@ -48,6 +48,44 @@ def test_ids_may_be_moved_before_they_are_looked_up() -> None:
     assert [found.size(axis) for axis in found.values["l"].axes] == [3, 2]
 
 
+# What moves, cuts and joins axes
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ("x: {type: Chunk, chunks: 3, index: 0, dim: 2}", "cuts 4 into 3 chunks"),
+        ("x: {type: Slice, dim: 1, start: 9}", "takes nothing"),
+        ("x: {type: Slice, dim: 0}", "acts on axis 0"),
+        ("x: {type: Select, dim: 1, index: 6}", "selects 6 of 6"),
+        ("x: {type: Unflatten, dim: 1, unflattened_size: [4, -1]}", r"cannot view 6 as \[4, -1\]"),
+        ("x: {type: Reshape, shape: [5, 5]}", r"cannot view 24 as \[5, 5\]"),
+        ("x: {type: Squeeze, dim: 1}", "squeezes an axis of size 6"),
+        ("x: {type: Expand, sizes: [7, -1]}", r"cannot expand \[6, 4\] to \[7, -1\]"),
+        ("x: {type: Roll, shifts: [1, 1], dims: [1, -2]}", "names an axis twice"),
+        ("x: {type: Pad, pad: [-2, -2]}", "leaves nothing"),
+        ("x: {type: Pad, pad: [0, 0, 0, 0, 1, 1]}", "pads 3 axes"),
+        ("x: {type: Unfold, kernel_size: 2}", "needs 3 axes"),
+        ("x: {type: MatMul, inputs: [input, input]}", "multiplies sizes that differ: 4 and 6"),
+        ("x: {type: Einsum, equation: 'nij,njk->nik', inputs: [input, input]}", "as `j`: 4 and 6"),
+        ("x: {type: Einsum, equation: 'nijk->nik', inputs: input}", "does not fit inputs with 3"),
+    ],
+)
+def test_what_does_not_fit_its_input_is_refused(layers: str, says: str) -> None:
+    with pytest.raises(SpecError, match=f"`x` .*{says}|`x` {says}"):
+        layout(layers, "[6, 4]")
+
+
+def test_a_layer_that_reads_other_values_in_another_order_is_refused() -> None:
+    lines = """a: {type: Linear, out_features: 3}
+b: {type: Linear, out_features: 3, inputs: input}
+x: {type: Subtract, inputs: [a, b]}
+last: {type: Linear, out_features: 2}"""
+    judge = Judge(teacher_of(document(lines, "[4]")))
+    with pytest.raises(UnreachableError, match="`x` reads `a` in the source"):
+        judge.grow(document(lines.replace("[a, b]", "[b, a]").replace("3", "5"), "[4]"))
+
+
 # What is one, in large
 
 

@@ -6,7 +6,7 @@ The formulas are those of torch.nn's reference pages. A ValueError says what doe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, floor
+from math import ceil, floor, prod
 
 from net2net_cli.layers.table import LayerType
 from net2net_cli.network import Value
@@ -121,3 +121,11 @@ def _upsample(args: Mapping[str, Value], sizes: Sizes) -> Sizes:
 def _pad(args: Mapping[str, Value], sizes: Sizes) -> Sizes:
     pairs = pad_pairs(args["padding"], len(sizes))
     return tuple(s + before + after for s, (before, after) in zip(sizes, pairs, strict=True))
+
+
+def unfolded(args: Mapping[str, Value], sizes: Sizes) -> Sizes:
+    """The taps of a window of an image, and the number of its windows (torch.nn.Unfold)."""
+    steps = _conv(args, sizes)
+    if any(step < 1 for step in steps):
+        raise ValueError(f"makes nothing of an image of {' x '.join(map(str, sizes))}")
+    return prod(_ints(args["kernel_size"], len(sizes))), prod(steps)

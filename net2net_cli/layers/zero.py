@@ -18,6 +18,11 @@ def maps_zero(kind: LayerType, args: Mapping[str, Value]) -> bool:
         return number("threshold") < 0 or number("value") == 0
     if kind.name == "Hardtanh":
         return number("min_val") <= 0 <= number("max_val")
-    if kind.name.startswith("ConstantPad"):
+    if kind.name == "Clamp":
+        low, high = args["min"], args["max"]
+        return (low is None or number("min") <= 0) and (high is None or number("max") >= 0)
+    if kind.name == "Power":
+        return number("exponent") > 0
+    if kind.name == "Shift" or kind.name.startswith("ConstantPad"):
         return number("value") == 0
     return kind.zero

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from net2net_cli.axes import Axis, Number
 from net2net_cli.errors import SpecError
+from net2net_cli.layers.kinds import MOVES
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying.builder import Builder
 from net2net_cli.laying.rules import apply_layer
 from net2net_cli.layout import NOTHING, Data, GraphLayout
@@ -34,7 +36,7 @@ def layout_of(spec: Spec) -> GraphLayout:
     return builder.finish()
 
 
-_KEEP_IDS = ("Identity", "Permute", "Flatten", "Add", "Multiply", "Concat")
+_KEEP_IDS = MOVES | {"add", "multiply", "concat"}
 """What may be done to whole numbers before an Embedding looks them up, or with a mask of them."""
 
 
@@ -42,8 +44,9 @@ def _check_ids(spec: Spec) -> None:
     """Embeddings read whole numbers, and nothing else does."""
     whole = {i.name for i in spec.inputs if not i.dtype.startswith(("float", "bfloat"))}
     for layer in spec.layers:
+        keeps = layer.type == "Identity" or LAYER_TYPES[layer.type].rule in _KEEP_IDS
         ids = [name for name in layer.inputs if name in whole]
-        if ids and layer.type != "Embedding" and layer.type not in _KEEP_IDS:
+        if ids and layer.type != "Embedding" and not keeps:
             raise SpecError(
                 f"`{layer.name}` ({layer.type}) reads `{ids[0]}`, which holds whole numbers",
                 where=layer.place,
@@ -55,5 +58,5 @@ def _check_ids(spec: Spec) -> None:
                 where=layer.place,
                 hint="give the input `dtype: int64` and `high:`",
             )
-        if layer.type in _KEEP_IDS and len(ids) == len(layer.inputs):
+        if keeps and len(ids) == len(layer.inputs):
             whole.add(layer.name)

@@ -49,7 +49,7 @@ def read_arguments(
 def check_keys(name: str, kind: LayerType, node: Table) -> None:
     """Refuse keys that the layer type does not have."""
     known = [*COMMON_KEYS, *(arg.name for arg in kind.args)]
-    if kind.inputs == "many":
+    if kind.most is None:
         known.append("branches")
     for key in node.entries:
         if key not in known:
@@ -115,6 +115,10 @@ def _normalised(kind: LayerType, arg: Arg, node: Node) -> Value:
         case "ints":
             items = node.items if isinstance(node, Items) else (node,)
             return tuple(_whole(item, arg.low) for item in items) or _wrong()
+        case "text":
+            return _text(node)
+        case "numbers":
+            return _numbers(node)
 
 
 def _wrong() -> NoReturn:
@@ -155,6 +159,19 @@ def _choice(node: Node, choices: tuple[str, ...]) -> str:
     _wrong()
 
 
+def _text(node: Node) -> str:
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else _wrong()
+
+
+def _numbers(node: Node) -> Value:
+    """A number, true or false, or a list of such, which may hold lists."""
+    if isinstance(node, Items):
+        return tuple(_numbers(item) for item in node.items) or _wrong()
+    if isinstance(node, Scalar) and isinstance(node.value, (bool, int, float)):
+        return node.value
+    _wrong()
+
+
 def _per_axis(count: int, node: Node, one: Callable[[Node], Value]) -> Value:
     """One value for each of ``count`` axes; as it was given where their number is not known."""
     if isinstance(node, Items):
@@ -183,6 +200,10 @@ def _wanted(kind: LayerType, arg: Arg) -> str:
             words += ", or same or valid" if arg.kind == "padding" else ""
         case "scale":
             words = "a number above 0, or a list with one for each axis"
+        case "text":
+            words = "text"
+        case "numbers":
+            words = "a number, or a list of numbers or of lists"
         case _:
             words = f"{whole}, or a list of such"
     return f"{words}, or null" if arg.none else words
@@ -197,7 +218,7 @@ def _shown(node: Node) -> str:
 
 _EXAMPLES: Mapping[str, str] = {
     "int": "2", "float": "0.1", "bool": "true", "size": "3", "padding": "1", "pads": "1",
-    "ints": "[2, 3]", "scale": "2.0",
+    "ints": "[2, 3]", "scale": "2.0", "text": "bij,bjk->bik", "numbers": "[0.5, 1.0]",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ each other is the layout's subject.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from net2net_cli.errors import Place, SpecError
@@ -37,7 +38,8 @@ def _sizes(args: Args, name: str) -> tuple[int, ...]:
 
 def _dropout(kind: str, args: Args) -> Iterator[Wrong]:
     p = args.get("p")
-    if "Dropout" in kind and isinstance(p, float) and not 0 <= p <= 1:
+    drops = "Dropout" in kind or kind == "StochasticDepth"
+    if drops and isinstance(p, float) and not 0 <= p <= 1:
         yield "p", "from 0 to 1", "it is the probability that a value is dropped"
 
 
@@ -48,7 +50,7 @@ def _eps(_kind: str, args: Args) -> Iterator[Wrong]:
 
 
 def _bounds(_kind: str, args: Args) -> Iterator[Wrong]:
-    for low, high in (("min_val", "max_val"), ("lower", "upper")):
+    for low, high in (("min_val", "max_val"), ("lower", "upper"), ("min", "max")):
         least, most = args.get(low), args.get(high)
         if isinstance(least, float) and isinstance(most, float) and least > most:
             yield high, f"above `{low}`", f"write the smaller of the two as `{low}`"
@@ -98,6 +100,56 @@ def _padding_idx(_kind: str, args: Args) -> Iterator[Wrong]:
         yield "padding_idx", f"from {-count} to {count - 1}", "it names one of the embeddings"
 
 
+def _clamp(kind: str, args: Args) -> Iterator[Wrong]:
+    if kind == "Clamp" and args["min"] is None and args["max"] is None:
+        yield "max", "given, or `min`", "write `min: 0.0`"
+
+
+def _shape(kind: str, args: Args) -> Iterator[Wrong]:
+    for name in ("unflattened_size", "shape"):
+        sizes = _sizes(args, name)
+        if 0 in sizes or sizes.count(-1) > 1:
+            yield name, "sizes, one of which may be -1", "-1 is what the others leave"
+    if kind == "Expand" and 0 in _sizes(args, "sizes"):
+        yield "sizes", "sizes, or -1 for an axis that stays", "write -1 for those that stay"
+
+
+def _chunk(kind: str, args: Args) -> Iterator[Wrong]:
+    chunks, index = args.get("chunks"), args.get("index")
+    if kind == "Chunk" and isinstance(chunks, int) and isinstance(index, int) and index >= chunks:
+        yield "index", f"from 0 to {chunks - 1}", "the first chunk is 0"
+
+
+def _moved(kind: str, args: Args) -> Iterator[Wrong]:
+    dims = _sizes(args, "dims")
+    if kind == "Roll" and len(_sizes(args, "shifts")) != len(dims):
+        yield "shifts", "as many as `dims`", "name each axis and how far it is rolled"
+    reduced = kind in ("Flip", "Roll", "Mean", "Sum", "Amax", "Amin", "Var", "Std")
+    for name in ("dims", "dim"):
+        if reduced and len(set(found := _sizes(args, name))) < len(found):
+            yield name, "axes that differ", "name each axis once"
+    if kind == "Pad" and len(_sizes(args, "pad")) % 2:
+        yield "pad", "two numbers for each axis", "before and after, the last axis first"
+
+
+_PLAIN = re.compile(r"[A-Za-z]+(,[A-Za-z]+)*->[A-Za-z]+")
+
+
+def _equation(kind: str, args: Args) -> Iterator[Wrong]:
+    equation = args.get("equation")
+    if kind != "Einsum" or not isinstance(equation, str):
+        return
+    remedy = "for example `nij,njk->nik`: letters, each axis once, and what comes out"
+    terms = re.split(r",|->", equation)
+    if not _PLAIN.fullmatch(equation) or any(len(set(t)) < len(t) for t in terms):
+        yield "equation", "a plain pattern", remedy
+    elif len({term[0] for term in terms}) > 1:
+        yield "equation", "a pattern whose every term begins with the batch", remedy
+    elif not set(terms[-1]) <= set("".join(terms[:-1])):
+        yield "equation", "a pattern whose result has axes of its inputs", remedy
+
+
 _RULES: tuple[Callable[[str, Args], Iterator[Wrong]], ...] = (
     _dropout, _eps, _bounds, _upsample, _same, _pool, _transposed, _permutation, _padding_idx,
+    _clamp, _shape, _chunk, _moved, _equation,
 )  # fmt: skip

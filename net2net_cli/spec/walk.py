@@ -139,7 +139,7 @@ def _layer(member: _Member, spot: _Spot, found: Found) -> Ref:
     name, node = member.name, member.node
     kind = layer_type(name, node)
     branches = node.entries.get("branches")
-    if branches is not None and kind.inputs == "one":
+    if branches is not None and kind.most is not None:
         raise SpecError(
             f"{name} ({kind.name}) has no branches",
             where=node.at("branches"),
@@ -148,7 +148,7 @@ def _layer(member: _Member, spot: _Spot, found: Found) -> Ref:
     reads = _reads(name, node, scopes_of(name)) if "inputs" in node.entries else ()
     if branches is not None:
         reads = _joined(member, branches, reads, spot, found)
-    elif not reads and kind.inputs == "one":
+    elif not reads and kind.fewest == 1 and kind.most is not None:
         reads = (_fed(name, member.place, spot),)
     _check_count(name, kind, reads, node)
     found.entries[name] = Entry(
@@ -243,25 +243,47 @@ def _reads(
 
 
 def _check_count(name: str, kind: LayerType, reads: tuple[Ref, ...], node: Table) -> None:
-    """Layers read one value; Add and Multiply at least two, Concat at least one."""
-    if kind.inputs == "one" and len(reads) != 1:
+    """As many values as the type takes."""
+    if kind.most is None:
+        _check_joined(name, kind, reads, node)
+    elif not reads and kind.fewest:
         raise SpecError(
-            f"{name} ({kind.name}) reads one value, not {len(reads)}",
-            where=node.at("inputs"),
-            hint="join them with Concat, Add or Multiply first",
+            f"{name} ({kind.name}) does not say what it reads",
+            where=node.at("type"),
+            hint="write `inputs: [a, b]`",
         )
-    if kind.inputs == "many" and not reads:
+    elif not kind.fewest <= len(reads) <= kind.most:
+        raise SpecError(
+            f"{name} ({kind.name}) reads {_counted(kind)}, not {len(reads)}",
+            where=node.at("inputs"),
+            hint="join them with Concat, Add or Multiply first"
+            if kind.most == 1
+            else "name them in the order in which torch takes them",
+        )
+
+
+def _check_joined(name: str, kind: LayerType, reads: tuple[Ref, ...], node: Table) -> None:
+    """Add and Multiply join at least two values, Concat at least one."""
+    if not reads:
         raise SpecError(
             f"{name} does not say what it joins",
             where=node.at("type"),
             hint="add `branches: {a: {...}, b: {...}}` or `inputs: [a, b]`",
         )
-    if kind.name in ("Add", "Multiply") and len(reads) < 2:
+    if len(reads) < kind.fewest:
         raise SpecError(
             f"{name} ({kind.name}) joins a single value",
             where=node.at("branches" if "branches" in node.entries else "inputs"),
             hint="name two or more; a branch that passes on what it gets is written `{}`",
         )
+
+
+def _counted(kind: LayerType) -> str:
+    """How many values a type reads, in words."""
+    words = ("no value", "one value", "two values", "three values", "four values")
+    if kind.fewest == kind.most:
+        return words[kind.fewest]
+    return f"{kind.fewest} to {kind.most} values"
 
 
 def layer_type(name: str, node: Table) -> LayerType:

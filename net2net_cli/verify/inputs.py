@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from net2net_cli.errors import CheckpointError, SpecError, UsageError
+from net2net_cli.layers.kinds import MOVES
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Input, Layer, Spec
 from net2net_cli.verify.comparison import PROBES
-
-_KEEPS_IDS = ("Identity", "Permute", "Flatten")
 
 
 def draw_inputs(
@@ -95,7 +95,7 @@ def _embeddings(spec: Spec, name: str) -> Iterator[Layer]:
         if name in layer.inputs:
             if layer.type == "Embedding":
                 yield layer
-            elif layer.type in _KEEPS_IDS:
+            elif layer.type == "Identity" or LAYER_TYPES[layer.type].rule in MOVES:
                 yield from _embeddings(spec, layer.name)
 
 

@@ -1,15 +1,14 @@
 """One torch.nn module for one layer of a spec, once the shape of what it reads is known.
 
 The verifier judges with torch's own modules: a layer's type is looked up in ``torch.nn`` by its
-name and called with the spec's arguments. Only the types that torch.nn lacks (Add, Multiply,
-Concat, Permute, Maxout, LayerScale) are written out here. Sizes that a spec leaves out
+name and called with the spec's arguments. The types that torch.nn lacks are functions of torch
+(functions.py), or written out here. Sizes that a spec leaves out
 (``in_channels`` and its kin) are read off the incoming value. Everything is built on the meta
 device: parameters have shapes but no memory until a checkpoint's tensors take their place.
 """
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from net2net_cli.errors import SpecError
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
+from net2net_cli.verify.functions import FUNCTIONS, Function
 
 Shape = tuple[int, ...]
 
@@ -29,58 +29,6 @@ _INFERRED_SIZES = {
     "normalized_shape": -1,
 }
 """Which axis of the incoming value an inferred argument is the size of."""
-
-
-class Add(nn.Module):
-    """The sum of its inputs, broadcast as torch does."""
-
-    def forward(self, *values: Tensor) -> Tensor:
-        """Values that broadcast -> their sum."""
-        return reduce(torch.add, values)
-
-
-class Multiply(nn.Module):
-    """The product of its inputs, broadcast as torch does."""
-
-    def forward(self, *values: Tensor) -> Tensor:
-        """Values that broadcast -> their product."""
-        return reduce(torch.mul, values)
-
-
-class Concat(nn.Module):
-    """Its inputs laid end to end along ``dim``."""
-
-    def __init__(self, dim: int = 1) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, *values: Tensor) -> Tensor:
-        """Values alike but along ``dim`` -> one."""
-        return torch.cat(values, self.dim)
-
-
-class Permute(nn.Module):
-    """``torch.permute`` of every axis but the batch's; ``dims`` count from 1."""
-
-    def __init__(self, dims: tuple[int, ...]) -> None:
-        super().__init__()
-        self.dims = dims
-
-    def forward(self, value: Tensor) -> Tensor:
-        """``[N, ...]`` -> its axes in another order."""
-        return value.permute(0, *self.dims)
-
-
-class Maxout(nn.Module):
-    """The largest of each ``pieces`` adjacent entries along ``dim``."""
-
-    def __init__(self, pieces: int, dim: int = 1) -> None:
-        super().__init__()
-        self.pieces, self.dim = pieces, dim
-
-    def forward(self, value: Tensor) -> Tensor:
-        """``[N, C, ...]`` -> ``[N, C / pieces, ...]`` where ``dim`` is 1."""
-        return torch.unflatten(value, self.dim, (-1, self.pieces)).amax(self.dim + 1)
 
 
 class LayerScale(nn.Module):
@@ -128,16 +76,8 @@ def first_line(error: Exception) -> str:
 
 def _construct(kind: str, args: dict[str, Any], shape: Shape) -> nn.Module:
     match kind:
-        case "Add":
-            return Add()
-        case "Multiply":
-            return Multiply()
-        case "Concat":
-            return Concat(**args)
-        case "Permute":
-            return Permute(**args)
-        case "Maxout":
-            return Maxout(**args)
+        case kind if kind in FUNCTIONS:
+            return Function(kind, args)
         case "LayerScale":
             return LayerScale((args["num_features"], *(1,) * (len(shape) - 2)))
         case "Embedding":  # given a table it draws none, which on meta loads torch's compiler
@@ -185,16 +125,24 @@ def _check_rank(layer: Layer, shapes: tuple[Shape, ...]) -> None:
             )
 
 
+_COUNTED = ("dim", "dim0", "dim1", "dims")
+"""Arguments that count the batch as axis 0, but for Permute's."""
+
+
 def _check_dim(layer: Layer, shapes: tuple[Shape, ...]) -> None:
-    """``dim`` counts the batch as axis 0; across it, examples would mix."""
-    dim, axes = layer.args.get("dim"), len(shapes[0])
-    if isinstance(dim, int) and (dim in (0, -axes) or not -axes < dim < axes):
-        what = "which is the batch" if dim in (0, -axes) else "beyond the axes that it reads"
-        raise SpecError(
-            f"{layer.name} ({layer.type}) has dim {dim}, {what}",
-            where=layer.arg_places.get("dim", layer.place),
-            hint="axes are counted with the batch as 0: the first of an example is 1",
-        )
+    """Across the batch, examples would mix."""
+    axes = len(shapes[0]) + (layer.type == "Unsqueeze")
+    for name in _COUNTED:
+        said = layer.args.get(name)
+        dims = said if isinstance(said, tuple) else (said,)
+        for dim in dims if layer.type != "Permute" else ():
+            if isinstance(dim, int) and (dim in (0, -axes) or not -axes < dim < axes):
+                what = "which is the batch" if dim in (0, -axes) else "beyond the axes that it has"
+                raise SpecError(
+                    f"{layer.name} ({layer.type}) has {name} {dim}, {what}",
+                    where=layer.arg_places.get(name, layer.place),
+                    hint="axes are counted with the batch as 0: the first of an example is 1",
+                )
 
 
 def _single(value: Any) -> Any:

@@ -18,10 +18,14 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
-from net2net_cli.verify.modules import Add, Concat, LayerScale, Multiply, Shape
+from net2net_cli.verify.functions import Function
+from net2net_cli.verify.modules import LayerScale, Shape
 
 _SMOOTH = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 """Modes of Upsample that mix neighbours, and the axes of what each is for."""
+
+
+_BY_ELEMENTS = ("Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum")
 
 
 def shape_after(
@@ -40,10 +44,14 @@ def shape_after(
     match module:
         case nn.Linear():
             return (*shapes[0][:-1], module.out_features)
-        case Add() | Multiply():
+        case Function() if layer.type in _BY_ELEMENTS:
             return _broadcast(shapes)
-        case Concat():
-            return _joined(shapes, module.dim)
+        case Function() if layer.type == "Concat":
+            return _joined(shapes, module.args["dim"])
+        case Function() if LAYER_TYPES[layer.type].rule == "reduce":
+            return _reduced(shapes[0], module.args["dim"], keep=module.args["keepdim"])
+        case nn.Unfold():
+            return _unfolded(module, shapes[0])
         case nn.GLU():
             return _halved(shapes[0], module.dim)
         case nn.AdaptiveAvgPool1d() | nn.AdaptiveAvgPool2d() | nn.AdaptiveAvgPool3d():
@@ -69,7 +77,7 @@ def _keeps_shape(layer: Layer, module: nn.Module, shape: Shape) -> bool:
             return module.num_parameters == 1 or shape[1:2] == (module.num_parameters,)
         case nn.Dropout1d() | nn.Softmax2d():  # the two of their kinds that mind the axes
             return False
-    return LAYER_TYPES[layer.type].rule in ("pointwise", "softmax")
+    return LAYER_TYPES[layer.type].rule in ("pointwise", "softmax", "reorder", "normalize")
 
 
 def _broadcast(shapes: Sequence[Shape]) -> Shape | None:
@@ -84,6 +92,24 @@ def _joined(shapes: Sequence[Shape], dim: int) -> Shape | None:
     if len({(*shape[:at], 0, *shape[at + 1 :]) for shape in shapes}) > 1:
         return None
     return (*first[:at], sum(shape[at] for shape in shapes), *first[at + 1 :])
+
+
+def _reduced(shape: Shape, dims: Sequence[int], *, keep: bool) -> Shape:
+    gone = {dim % len(shape) for dim in dims}
+    left = ((at, 1 if at in gone else size) for at, size in enumerate(shape))
+    return tuple(size for at, size in left if keep or at not in gone)
+
+
+def _unfolded(module: nn.Unfold, shape: Shape) -> Shape | None:
+    taps, windows = 1, 1
+    given = (module.kernel_size, module.dilation, module.padding, module.stride)
+    pairs = [value if isinstance(value, tuple) else (value, value) for value in given]
+    if len(shape) != 4:
+        return None
+    for size, kernel, dilation, pad, stride in zip(shape[2:], *pairs, strict=True):
+        taps *= kernel
+        windows *= max(0, (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1)
+    return (shape[0], shape[1] * taps, windows) if windows else None
 
 
 def _halved(shape: Shape, dim: int) -> Shape | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 from net2net_cli.layers.table import LAYER_TYPES
-from tests.growth.nets import ALL, COPIES, EACH, ZERO, Net, chain
+from tests.growth.nets import ALL, COPIES, EACH, ZERO, Net, Told, chain
 from tests.growth.vector_nets import VECTOR_NETS
 
 IMAGES = {1: (3, 9), 2: (3, 7, 7), 3: (3, 5, 5, 5)}
@@ -53,7 +54,8 @@ def activations() -> Iterator[Net]:
     nothing_at_zero = {"Sigmoid", "Hardsigmoid", "LogSigmoid", "Softplus"}
     plain = {"Identity", "Dropout", "Dropout2d"}
     for name, kind in LAYER_TYPES.items():
-        if kind.rule != "pointwise" or name in ("Threshold", "Dropout1d", "Dropout3d"):
+        other = name in ("Threshold", "Dropout1d", "Dropout3d") or not hasattr(nn, name)
+        if kind.rule != "pointwise" or other:
             continue
         bears = EACH if name in nothing_at_zero else ALL if name in plain else ZERO
         yield between(name, f"{{type: {name}}}", getattr(nn, name)(), bears=bears)
@@ -74,6 +76,49 @@ def activations() -> Iterator[Net]:
     yield between("PReLU:one slope", "{type: PReLU}", lambda _: nn.PReLU(), bears=ZERO)
     yield between("PReLU:a slope each", "{type: PReLU, num_parameters: $n}", nn.PReLU, bears=ZERO)
     yield between("GLU", "{type: GLU, dim: 1}", nn.GLU(1), bears=ZERO, wide=2)
+
+
+def functions() -> Iterator[Net]:
+    """Functions of torch that act on each number alone."""
+    for name, text, function, bears in (
+        ("Scale", ", value: -1.5", lambda x: x * -1.5, ALL),
+        ("Shift", ", value: 0.5", lambda x: x + 0.5, EACH),
+        ("Power", ", exponent: 3", lambda x: x**3, ZERO),
+        ("Clamp", ", min: -0.5, max: 1", lambda x: x.clamp(-0.5, 1), ZERO),
+        ("Clamp:above 0", ", min: 0.1", lambda x: x.clamp(min=0.1), EACH),
+        ("Abs", "", torch.abs, ZERO),
+        ("Exp", "", torch.exp, EACH),
+        ("Expm1", "", torch.expm1, ZERO),
+        ("Square", "", torch.square, ZERO),
+        ("Reciprocal", "", torch.reciprocal, EACH),
+        ("Negative", "", torch.neg, ALL),
+        ("Sin", "", torch.sin, ZERO),
+        ("Cos", "", torch.cos, EACH),
+        ("Atan", "", torch.atan, ZERO),
+        ("Erf", "", torch.erf, ZERO),
+        ("Sign", "", torch.sign, ZERO),
+        ("StochasticDepth", ", p: 0.4, mode: batch", lambda x: x, ALL),
+    ):
+        kind = name.partition(":")[0]
+        yield between(name, f"{{type: {kind}{text}}}", Told(function), bears=bears)
+    for name, before, bears in (
+        ("Log", nn.Softplus(), EACH),
+        ("Log1p", nn.ReLU(), ZERO),
+        ("Sqrt", nn.ReLU(), ZERO),
+        ("Rsqrt", nn.Softplus(), EACH),
+    ):
+        function = Told(getattr(torch, name.lower()))
+        yield Net(
+            name,
+            f"""fc: {{type: Linear, out_features: $n}}
+               positive: {{type: {type(before).__name__}}}
+               x: {{type: {name}}}
+               last: {{type: Linear, out_features: 3}}""",
+            lambda n, before=before, x=function: chain(
+                fc=nn.Linear(5, n), positive=before, x=x, last=nn.Linear(n, 3)
+            ),
+            ((5,),), bears,
+        )  # fmt: skip
 
 
 def norms() -> Iterator[Net]:
@@ -239,4 +284,6 @@ def _conv_options() -> Iterator[tuple[str, str, Any, frozenset[str], dict[str, A
     )  # fmt: skip
 
 
-LAYER_NETS = (*activations(), *norms(), *spatial(), *convolutions(), *VECTOR_NETS)
+LAYER_NETS = (
+    *activations(), *functions(), *norms(), *spatial(), *convolutions(), *VECTOR_NETS,
+)  # fmt: skip

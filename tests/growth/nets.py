@@ -52,7 +52,7 @@ _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
 class Net:
     """A network whose hidden width is ``n``.
 
-    ``layers`` is the spec's text with ``$n``, ``$n2``, ``$n3``, ``$n4`` for n and its multiples,
+    ``layers`` is the spec's text with ``$n``, ``$n2`` and so on for n and its multiples,
     ``module`` gives the same as torch modules. ``shapes`` are the inputs' (floats named a, b, ...
     where there are several); with ``ids`` the one input holds whole numbers below it.
     ``bears`` are the expansions that the width is said to bear.
@@ -69,7 +69,8 @@ class Net:
         """The YAML of the network, n wide."""
         lines = [f"  {line.strip()}" for line in self.layers.strip().splitlines()]
         text = "\n".join(["net2net: 1", f"input: {self._inputs()}", "layers:", *lines]) + "\n"
-        return Template(text).substitute(n=n, n2=2 * n, n3=3 * n, n4=4 * n)
+        sizes = {f"n{times}": times * n for times in (2, 3, 4, 6, 9)}
+        return Template(text).substitute(sizes, n=n)
 
     def _inputs(self) -> str:
         shapes = [list(shape) for shape in self.shapes]
@@ -93,6 +94,17 @@ class Net:
 def chain(**modules: nn.Module) -> nn.Sequential:
     """Named modules, each fed by the one before."""
     return nn.Sequential(OrderedDict(modules))
+
+
+class Told(nn.Module):
+    """A function of torch as a module."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return self.function(*values)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,21 @@ def test_a_wrong_argument_says_where_and_what_to_do(layer: str, message: str, hi
         ("type: Permute, dims: [0, 1]", "dims", "batch"),
         ("type: Permute, dims: [1, 1]", "dims", "batch"),
         ("type: Embedding, num_embeddings: 3, embedding_dim: 2, padding_idx: 3", "padding_idx", ""),
+        ("type: Clamp", "max", "min: 0.0"),
+        ("type: Clamp, min: 2, max: 1", "max", "min"),
+        ("type: StochasticDepth, p: -0.5", "p", "probability"),
+        ("type: Unflatten, dim: 1, unflattened_size: [-1, -1]", "unflattened_size", "-1"),
+        ("type: Reshape, shape: [0, 2]", "shape", "-1"),
+        ("type: Expand, sizes: [0]", "sizes", "-1"),
+        ("type: Chunk, chunks: 2, index: 2", "index", "first chunk is 0"),
+        ("type: Roll, shifts: [1, 2], dims: [1]", "shifts", "how far"),
+        ("type: Flip, dims: [1, 1]", "dims", "once"),
+        ("type: Mean, dim: [2, 2]", "dim", "once"),
+        ("type: Pad, pad: [1]", "pad", "before and after"),
+        ("type: Einsum, inputs: [input, input], equation: 'nii->ni'", "equation", "nij,njk"),
+        ("type: Einsum, inputs: [input, input], equation: 'n...,n...->n'", "equation", "nij,njk"),
+        ("type: Einsum, inputs: [input, input], equation: 'ni,mi->nm'", "equation", "nij,njk"),
+        ("type: Einsum, inputs: [input, input], equation: 'ni,ni->nj'", "equation", "nij,njk"),
     ],
 )
 def test_arguments_that_torch_refuses_together_are_refused(layer: str, arg: str, hint: str) -> None:
@@ -184,16 +199,21 @@ def test_a_missing_argument_points_to_the_type() -> None:
     assert error.where == f"net.yaml:{FIRST_LAYER_LINE + 2}"
 
 
-REQUIRED = {"int": "2", "size": "2", "pads": "1", "float": "1.0", "ints": "[1]"}
+REQUIRED = {
+    "int": "2", "size": "2", "pads": "1", "float": "1.0", "ints": "[1]", "text": "nij->ni",
+    "numbers": "[1, 2.5]",
+}  # fmt: skip
+ALSO = {"Upsample": "scale_factor: 2", "Clamp": "min: 0.5"}
+INSTEAD = {"Pad": "pad: [1, 2]", "Chunk": "chunks: 3, index: 2"}
 
 
 @pytest.mark.parametrize("name", LAYER_TYPES)
 def test_every_layer_type_can_be_written(name: str) -> None:
     kind = LAYER_TYPES[name]
     said = [f"{arg.name}: {REQUIRED[arg.kind]}" for arg in kind.args if arg.need == "required"]
-    if name == "Upsample":
-        said.append("scale_factor: 2")
-    if kind.inputs == "many":
-        said.append("inputs: [input, input]")
-    found = args(", ".join([f"type: {name}", *said]))
+    said = [INSTEAD[name]] if name in INSTEAD else [*said, ALSO.get(name, "")]
+    count = kind.fewest if kind.most is not None else 2
+    if count > 1:
+        said.append(f"inputs: [{', '.join(['input'] * count)}]")
+    found = args(", ".join([f"type: {name}", *filter(None, said)]))
     assert set(found) == {arg.name for arg in kind.args if arg.need != "inferred"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from net2net_cli.layers.table import LAYER_TYPES
+from net2net_cli.network import Input
 from net2net_cli.verify.network import as_mode, build
 from tests.verify.hand_built import layer, network_spec, randomize, state_of
 
@@ -15,8 +17,27 @@ SPACES = {1: SIGNAL, 2: IMAGE, 3: VOLUME}
 
 ACTIVATIONS = {
     name: {} for name, kind in LAYER_TYPES.items()
-    if kind.rule == "pointwise" and name != "Threshold"
+    if kind.rule == "pointwise" and name != "Threshold" and hasattr(nn, name)
 }  # fmt: skip
+POSITIVE = ("Log", "Log1p", "Sqrt", "Rsqrt")
+FUNCTIONS = {
+    name: getattr(torch, "negative" if name == "Negative" else name.lower())
+    for name in (
+        *POSITIVE, "Abs", "Exp", "Expm1", "Square", "Reciprocal", "Negative", "Sin", "Cos", "Atan",
+        "Erf", "Sign",
+    )
+}  # fmt: skip
+
+
+class Told(nn.Module):
+    """A function of torch, as the module that a case compares with."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *values):
+        return self.function(*values)
 
 
 def cases():
@@ -55,6 +76,75 @@ def cases():
     )
     for rank, shape in SPACES.items():
         yield from spatial_cases(rank, shape)
+    for name, args, shape, function in function_cases():
+        yield name, args, shape, Told(function)
+
+
+def function_cases():
+    """What torch has as a function, or as a method of a tensor."""
+    for name, function in FUNCTIONS.items():
+        if name not in POSITIVE:
+            yield name, {}, IMAGE, function
+    yield "Scale", {"value": -1.5}, IMAGE, lambda x: x * -1.5
+    yield "Shift", {"value": 0.5}, IMAGE, lambda x: x + 0.5
+    yield "Power", {"exponent": 3.0}, IMAGE, lambda x: x**3
+    yield "Clamp", {"min": -0.5}, IMAGE, lambda x: x.clamp(min=-0.5)
+    yield "Clamp", {"min": -0.5, "max": 0.25}, IMAGE, lambda x: x.clamp(-0.5, 0.25)
+    yield "StochasticDepth", {"p": 0.3}, IMAGE, lambda x: x
+    yield "Chunk", {"chunks": 2, "index": 1}, IMAGE, lambda x: x.chunk(2, 1)[1]
+    yield "Chunk", {"chunks": 3, "index": 0, "dim": -1}, IMAGE, lambda x: x.chunk(3, -1)[0]
+    yield "Slice", {"dim": 1, "start": 1, "end": 3}, IMAGE, lambda x: x[:, 1:3]
+    yield "Slice", {"dim": 3, "end": -1, "step": 2}, IMAGE, lambda x: x[:, :, :, :-1:2]
+    yield "Select", {"dim": 2, "index": -1}, IMAGE, lambda x: x[:, :, -1]
+    yield "Unflatten", {"dim": 3, "unflattened_size": (3, -1)}, IMAGE, nn.Unflatten(3, (3, 3))
+    yield "Reshape", {"shape": (2, -1, 9)}, IMAGE, lambda x: x.reshape(2, 2, 18, 9)
+    yield "Transpose", {"dim0": 1, "dim1": -1}, IMAGE, lambda x: x.transpose(1, 3)
+    yield "Permute", {"dims": (2, 3, 1)}, IMAGE, lambda x: x.permute(0, 2, 3, 1)
+    yield "Squeeze", {"dim": 2}, (4, 1, 9), lambda x: x.squeeze(2)
+    yield "Unsqueeze", {"dim": -1}, IMAGE, lambda x: x.unsqueeze(-1)
+    yield "Unsqueeze", {"dim": 1}, IMAGE, lambda x: x.unsqueeze(1)
+    yield "Expand", {"sizes": (-1, 5, 9)}, (4, 1, 9), lambda x: x.expand(2, 4, 5, 9)
+    yield "Flip", {"dims": (1, 3)}, IMAGE, lambda x: x.flip(1, 3)
+    yield "Roll", {"shifts": (-3, 2), "dims": (2, 3)}, IMAGE, lambda x: x.roll((-3, 2), (2, 3))
+    for more in ({"value": 0.5}, {"mode": "circular"}):
+        yield (
+            "Pad",
+            {"pad": (1, 2, 0, 3), **more},
+            IMAGE,
+            lambda x, more=more: functional.pad(x, (1, 2, 0, 3), **more),
+        )
+    yield (
+        "Pad",
+        {"pad": (-1, 2, 0, 0, 1, 1)},
+        IMAGE,
+        lambda x: functional.pad(x, (-1, 2, 0, 0, 1, 1)),
+    )
+    yield (
+        "Unfold",
+        {"kernel_size": (2, 3), "stride": (2, 1), "padding": (1, 0)},
+        IMAGE,
+        nn.Unfold((2, 3), padding=(1, 0), stride=(2, 1)),
+    )
+    for name in ("Mean", "Sum", "Amax", "Amin"):
+        function = getattr(torch, name.lower())
+        yield name, {"dim": (2, 3)}, IMAGE, lambda x, f=function: f(x, (2, 3))
+        yield (
+            name,
+            {"dim": (-1,), "keepdim": True},
+            IMAGE,
+            lambda x, f=function: f(x, (-1,), keepdim=True),
+        )
+    for name in ("Var", "Std"):
+        function = getattr(torch, name.lower())
+        yield (
+            name,
+            {"dim": (1,), "correction": 0},
+            IMAGE,
+            lambda x, f=function: f(x, (1,), correction=0),
+        )
+        yield name, {"dim": (2, 3)}, IMAGE, lambda x, f=function: f(x, (2, 3))
+    yield "Normalize", {"p": 3.0, "dim": 2}, IMAGE, lambda x: functional.normalize(x, 3.0, 2)
+    yield "Maxout", {"pieces": 2}, IMAGE, lambda x: x.unflatten(1, (2, 2)).amax(2)
 
 
 def spatial_cases(rank, shape):
@@ -117,7 +207,10 @@ def spatial_cases(rank, shape):
 
 
 CASES = list(cases())
-ELSEWHERE = {"Add", "Multiply", "Concat", "Permute", "Maxout", "LayerScale", "Embedding"}
+ELSEWHERE = {
+    "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Concat", "MatMul", "Einsum",
+    "LayerScale", "Embedding", *POSITIVE,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -141,8 +234,6 @@ def test_every_layer_type_is_tried():
 
 
 def test_embedding_reads_ids_of_any_shape():
-    from net2net_cli.network import Input
-
     table = torch.randn(7, 3, dtype=torch.float64)
     spec = network_spec(
         layer("emb", "Embedding", "ids", num_embeddings=7, embedding_dim=3),
@@ -170,10 +261,32 @@ def test_add_multiply_and_concat_fold_over_all_their_inputs():
     assert torch.equal(rows, torch.cat([x, x], 3))
 
 
-def test_permute_counts_from_1_without_the_batch():
-    x = torch.randn(2, 3, 8, 7, dtype=torch.float64)
-    spec = network_spec(layer("nhwc", "Permute", dims=(2, 3, 1)), shape=(3, 8, 7))
-    assert torch.equal(build(spec, {})(x)[0], x.permute(0, 2, 3, 1))
+PAIRS = {
+    "Subtract": torch.sub, "Divide": torch.div, "Maximum": torch.maximum, "Minimum": torch.minimum,
+    "MatMul": torch.matmul,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_pairs_are_joined_in_the_order_in_which_they_are_named(kind):
+    x, y = torch.randn(2, 2, 3, 3, 3, dtype=torch.float64)
+    inputs = [Input("x", (3, 3, 3)), Input("y", (3, 3, 3))]
+    spec = network_spec(layer("one", kind, "y", "x"), inputs=inputs)
+    torch.testing.assert_close(build(spec, {})(x, y)[0], PAIRS[kind](y, x))
+
+
+def test_einsum_takes_torchs_equation():
+    x, y = torch.randn(2, 2, 5, 3, dtype=torch.float64)
+    inputs = [Input("x", (5, 3)), Input("y", (5, 3))]
+    spec = network_spec(layer("one", "Einsum", "x", "y", equation="nij,nkj->nki"), inputs=inputs)
+    torch.testing.assert_close(build(spec, {})(x, y)[0], y @ x.transpose(1, 2))
+
+
+@pytest.mark.parametrize("kind", POSITIVE)
+def test_functions_of_positive_numbers(kind):
+    x = torch.rand(2, 5, dtype=torch.float64) + 0.1
+    spec = network_spec(layer("one", kind), shape=(5,))
+    torch.testing.assert_close(build(spec, {})(x)[0], FUNCTIONS[kind](x))
 
 
 def test_maxout_takes_the_largest_of_adjacent_channels():
