@@ -9,7 +9,13 @@ from pathlib import Path
 
 from net2net_cli.errors import OutputError
 from net2net_cli.io.failures import reported, shown
-from net2net_cli.io.temporary import exists_error, remove_folder, sync_folder, temporary_name
+from net2net_cli.io.temporary import (
+    exists_error,
+    remove_folder,
+    stale_temporaries,
+    sync_folder,
+    temporary_name,
+)
 
 
 def publish_folder(temp: Path, output: Path, *, overwrite: bool) -> None:
@@ -28,6 +34,7 @@ def publish_folder(temp: Path, output: Path, *, overwrite: bool) -> None:
                 raise exists_error(output) from error
             _exchange(temp, output)
         sync_folder(output.parent)
+    stale_temporaries(output)  # a killed run's old one, which was all there was until now
 
 
 def _exchange(temp: Path, output: Path) -> None:

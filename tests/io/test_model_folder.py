@@ -245,7 +245,8 @@ def test_an_old_folder_that_cannot_be_removed_goes_with_the_next_run(tmp_path, m
 
     write(tmp_path / "x")
     with monkeypatch.context() as patch:
-        patch.setattr("net2net_cli.io.exchange.remove_folder", failing)
+        for module in ("exchange", "temporary"):
+            patch.setattr(f"net2net_cli.io.{module}.remove_folder", failing)
         patch.setattr(os, "getpid", dead)
         write(tmp_path / "x", files={}, overwrite=True)
     assert names(tmp_path / "x") == ["model.safetensors"]
