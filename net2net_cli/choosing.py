@@ -12,7 +12,7 @@ from net2net_cli.layout import Demand, Layout
 from net2net_cli.plan import Choices
 
 HOW = {
-    "fresh": "new units are freshly initialised; their readers' weights start at zero",
+    "fresh": "new units are drawn as large as the old ones; their readers' weights start at zero",
     "duplicate": "new units copy old ones; the copies share their readers' weights",
     "even": "every unit is copied equally often, so that norms see the same statistics",
     "mean": "new units hold the mean of the old ones, which the norm turns into zero",

@@ -24,6 +24,7 @@ from net2net_cli.recipe import (
     Moments,
     Recipe,
     common_dtype,
+    gain_of,
 )
 from net2net_cli.solve import source_tensor
 
@@ -86,7 +87,7 @@ class _Maker:
             tensor.shape,
             base,
             axes,
-            self._filling(tensor),
+            self._filling(tensor, axes),
             self.choices.split,
             self.choices.noise if tensor.line.fill in ("uniform", "normal") else 0.0,
             self._scale(tensor),
@@ -132,12 +133,13 @@ class _Maker:
         taps = self.comparison.duties.taps.get(layer.name, ())
         return Identity(old, taps, duty.repeat, layer.type.startswith("ConvTranspose"))
 
-    def _filling(self, tensor: LaidTensor) -> Filling:
+    def _filling(self, tensor: LaidTensor, axes: tuple[AxisMap, ...]) -> Filling:
         layer = self.comparison.target.spec.layer(tensor.layer)
         weight = self.comparison.target.tensors.get(f"{tensor.layer}.weight", tensor)
         fan_in = prod(weight.shape[1:]) if len(weight.shape) > 1 else 1
         init = layer.args.get("init", 0.0)
-        return Filling(tensor.line.fill, max(fan_in, 1) ** -0.5, float(str(init)))
+        gain = gain_of(axes, tensor) if axes else 1.0
+        return Filling(tensor.line.fill, max(fan_in, 1) ** -0.5, float(str(init)), gain)
 
     def _scale(self, tensor: LaidTensor) -> float:
         """sqrt(n/m) for the gain of a LayerNorm over a width grown by its mean."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from net2net_cli.axismap import AxisMap
 from net2net_cli.layers.table import Fill
-from net2net_cli.layout import Layout
+from net2net_cli.layout import LaidTensor, Layout
 from net2net_cli.moments import NormalPart
 
 
@@ -68,11 +69,13 @@ Base = Copy | Identity | Constant | Fresh | Moments
 @dataclass(frozen=True)
 class Filling:
     """How fresh entries are drawn (see table.Fill); ``bound`` is 1/sqrt(fan-in) of the grown
-    layer, or the standard deviation of ``scaled``; ``init`` the layer's own constant."""
+    layer, or the standard deviation of ``scaled``; ``init`` the layer's own constant. Beside a
+    source tensor's entries, those drawn are ``gain`` times as large (see ``gain_of``)."""
 
     fill: Fill
     bound: float
     init: float
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,18 @@ class Recipe:
         """Whether its base's entries stay what and where they are."""
         still = all(axis.trivial and not axis.shares for axis in self.axes)
         return still and self.scale == 1 and self.offset == 0
+
+
+def gain_of(axes: Sequence[AxisMap], tensor: LaidTensor) -> float:
+    """sqrt(old / new fan-in): so much smaller are the weights of a new unit than those of the old
+    ones, so that it gives values as large as theirs from more inputs. Which sizes students learn
+    fastest with: tests/benchmarks/learning."""
+    read = [
+        axis.before / max(axis.after, 1)
+        for axis, factors in zip(axes, tensor.axes, strict=True)
+        if any(factor.role == "read" for factor in factors)
+    ]
+    return prod(read) ** 0.5
 
 
 def common_dtype(dtypes: Mapping[str, str]) -> str:

@@ -14,17 +14,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from math import prod
+from math import isfinite, prod
 
 import torch
 from torch import Tensor
 
 from net2net_cli.axismap import AxisMap, Code
-from net2net_cli.recipe import Recipe
+from net2net_cli.recipe import Copy, Recipe
 from net2net_cli.splits import scales, share
 
 TILE = 2**21
 """Entries of a tensor that are made at once: 4 MB of a half type, 16 MB while they are float64."""
+
+SAMPLED = 2**10
+"""How large a tensor is, so many of its rows and columns tell."""
 
 LONG = 16
 """Positions in a row, on average, from which copying runs is quicker than gathering."""
@@ -289,18 +292,36 @@ class Tiles:
         else:
             value.index_copy_(dim, where, drawn.to(value))
 
+    @cached_property
+    def _size(self) -> float | None:
+        """How large drawn entries are (root mean square): as the source's are, times the gain.
+        None where it says nothing (no source, nothing in it, all zeros, NaN): then they are what
+        torch initialises them to. From a sample, and rounded, so that neither the time that it
+        takes nor the order in which it is summed shows."""
+        base = self.base
+        if base is None or not isinstance(self.recipe.base, Copy) or not base.numel():
+            return None
+        rows = base.reshape(len(base), -1) if base.ndim else base.reshape(1, 1)
+        rows = rows[:: -(-rows.shape[0] // SAMPLED), :: -(-rows.shape[1] // SAMPLED)]
+        found = float(rows.double().square().mean().sqrt())
+        if not isfinite(found) or (found == 0 and base.ndim > 1):
+            return None
+        return float(f"{found:.4g}") * self.recipe.filling.gain
+
     def _drawn(self, shape: tuple[int, ...], start: int, purpose: str) -> Tensor:
-        """Entries as torch initialises them; always drawn on the CPU, in float32."""
+        """Fresh entries; always drawn on the CPU, in float32."""
         filling = self.recipe.filling
         if filling.fill in _CONSTANT:
             return torch.full(shape, _CONSTANT[filling.fill])
         if filling.fill == "init":
             return torch.full(shape, filling.init, dtype=torch.float64)
-        generator = self._generator(purpose, start)
+        generator, size = self._generator(purpose, start), self._size
         if filling.fill == "uniform":
-            return (torch.rand(shape, generator=generator) * 2 - 1) * filling.bound
-        drawn = torch.randn(shape, generator=generator)
-        return drawn * filling.bound if filling.fill == "scaled" else drawn
+            bound = filling.bound if size is None else 3**0.5 * size
+            return (torch.rand(shape, generator=generator) * 2 - 1) * bound
+        if size is None:
+            size = filling.bound if filling.fill == "scaled" else 1.0
+        return torch.randn(shape, generator=generator) * size
 
     def _generator(self, purpose: str, start: int) -> torch.Generator:
         digest = hashlib.sha256(f"{self.recipe.key}/{start}/{purpose}".encode()).digest()

@@ -279,7 +279,7 @@ def _how(growth: FamilyGrowth, width: str, kind: str) -> str:
     if width == family.stream.width and kind == "mean":
         return "new channels hold the mean of the old ones, which norms turn into zero"
     if width == "vocab" and kind == "fresh":
-        return "new tokens, freshly initialised; logits of the old ones stay"
+        return "new tokens, drawn as large as the old ones; logits of the old ones stay"
     if grows is not None and grows.scaled:
         return f"new rows are zero, old ones times sqrt(after / before): {grows.because}"
     return grows.because if grows is not None and grows.because else HOW[kind]

@@ -20,7 +20,7 @@ from net2net_cli.families.growth import PADDED, FamilyGrowth, Origin, name_of
 from net2net_cli.families.lay import block_of, has_head
 from net2net_cli.layout import Factor, LaidTensor, shape_of
 from net2net_cli.plan import Choices, Operation, Widen
-from net2net_cli.recipe import Base, Constant, Copy, Filling, Fresh, Recipe, common_dtype
+from net2net_cli.recipe import Base, Constant, Copy, Filling, Fresh, Recipe, common_dtype, gain_of
 
 DEVIATION = 0.02
 """The standard deviation of fresh weights where the config says no ``initializer_range``."""
@@ -86,6 +86,7 @@ class _Maker:
         as_if = self._tied_to(name)
         laid, rule = self.target.layout.tensors[as_if], self.target.rules[as_if]
         base = self._base(tensor)
+        axes = () if isinstance(base, Fresh) else self._axes(laid, rule)
         scale, offset = self.scales.of(rule, last=self._is_last(as_if))
         dtype = self.dtypes[name]
         return Recipe(
@@ -93,8 +94,8 @@ class _Maker:
             dtype,
             tensor.shape,
             base,
-            () if isinstance(base, Fresh) else self._axes(laid, rule),
-            self._filling(tensor, rule),
+            axes,
+            self._filling(tensor, rule, gain_of(axes, laid) if axes else 1.0),
             self.choices.split,
             self.choices.noise if len(tensor.axes) > 1 else 0.0,
             scale,
@@ -129,13 +130,13 @@ class _Maker:
         at = block_of(self.target, name)
         return at is None or at[1] == self.target.counts[at[0]] - 1
 
-    def _filling(self, tensor: LaidTensor, rule: TensorRule) -> Filling:
+    def _filling(self, tensor: LaidTensor, rule: TensorRule, gain: float) -> Filling:
         found = self.source.family.value(self.source.config, "initializer_range")
         deviation = float(found) if isinstance(found, int | float) else DEVIATION
         if len(tensor.axes) == 1:
             deviation = 0.0
         one_plus = self.family.stream.one_plus and rule.flags & {"gain", "ones"}
-        return Filling("zeros" if one_plus else tensor.line.fill, deviation, 0.0)
+        return Filling("zeros" if one_plus else tensor.line.fill, deviation, 0.0, gain)
 
     def _base(self, tensor: LaidTensor) -> Base:
         origin = self.growth.origins.get(tensor.name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from net2net_cli.api import Choices
+from net2net_cli.api import Choices, open_model
 from net2net_cli.expansion import SPLITS
 from net2net_cli.plan import Rescale
 from tests.growth.joined_nets import PRE_NORM, SQUARES
@@ -34,17 +37,39 @@ def test_old_units_stay_as_they_are(tmp_path):
             assert torch.equal(new["last.weight"][:, :4], old["last.weight"])
 
 
-def test_fresh_units_begin_as_torch_begins_them(tmp_path):
-    """Uniform within 1 / sqrt(fan-in) of the grown layer; nothing reads them yet."""
-    student, _ = grown(LINEAR, tmp_path, 600, "fresh")
+def rms(value: torch.Tensor) -> float:
+    return float(value.double().square().mean().sqrt())
+
+
+def test_fresh_units_are_as_large_as_the_old_ones(tmp_path):
+    """Uniform, of the teacher's root mean square, times sqrt(4 / 600) where 600 are read in place
+    of 4; nothing reads them yet."""
+    student, old = grown(LINEAR, tmp_path, 600, "fresh")
     state = student.state
-    for name, fan_in in (("fc1.weight", 5), ("fc1.bias", 5), ("fc2.weight", 600)):
-        new = state[name][4:] if name.startswith("fc1") else state[name][8:]
-        bound = fan_in**-0.5
-        assert float(new.abs().max()) <= bound
-        assert float(new.std()) == pytest.approx(bound / 3**0.5, rel=0.05)
+    gains = {"fc1.weight": 1, "fc1.bias": 1, "fc2.weight": (4 / 600) ** 0.5}
+    for name, gain in gains.items():
+        new, size = state[name][len(old[name]) :], gain * rms(old[name])
+        assert float(new.abs().max()) <= 1.001 * 3**0.5 * size
+        assert rms(new) == pytest.approx(size, rel=0.08)
+        assert abs(float(new.mean())) < 0.2 * size
     assert not state["fc2.weight"][:8, 4:].any()
     assert not state["last.weight"][:, 8:].any()
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_fresh_units_beside_weights_that_say_nothing_begin_as_torch_begins_them(tmp_path, value):
+    """Uniform within 1 / sqrt(fan-in) of the grown layer; but biases of zero stay zero."""
+    teacher = teacher_of(LINEAR, tmp_path, 4)
+    old = load_file(teacher.model.source.path)
+    old["fc2.weight"].fill_(value)
+    old["fc1.bias"].zero_()
+    save_file(old, tmp_path / "said.safetensors")
+    (tmp_path / "said.yaml").write_text(LINEAR.spec(4))
+    other = replace(teacher, model=open_model(str(tmp_path / "said.safetensors")))
+    state = other.apply(other.plan(LINEAR.spec(600))).state
+    assert float(state["fc2.weight"][8:].abs().max()) <= 600**-0.5
+    assert rms(state["fc2.weight"][8:]) == pytest.approx((3 * 600) ** -0.5, rel=0.05)
+    assert not state["fc1.bias"].any()
 
 
 def test_fresh_norms_slopes_and_scales_begin_neutral(tmp_path):
