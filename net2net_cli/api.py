@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
-from net2net_cli import diff, making, planning
+from net2net_cli import __version__, diff, making, planning
 from net2net_cli.applying import (
     MEASURED_ON,
     Grown,
@@ -26,7 +26,8 @@ from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.family_plans import deepened_settings, family_plan, widened_settings
 from net2net_cli.fits import FLOATS
 from net2net_cli.growing import deepenings, regrouped, told, widened
-from net2net_cli.io import WORKERS, TensorInfo
+from net2net_cli.io import WORKERS, Team, TensorInfo
+from net2net_cli.io.joint import require_alike
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
 from net2net_cli.opening import (
@@ -221,11 +222,23 @@ def _totals(layout: GraphLayout, dtypes: Mapping[str, str]) -> tuple[int, int]:
     return parameters, nbytes
 
 
-def verify(teacher: Model, student: Model, options: ProbeOptions | None = None) -> Verification:
-    """Probe two checkpoints, and judge whether the student computes what the teacher does."""
+def verify(
+    teacher: Model,
+    student: Model,
+    options: ProbeOptions | None = None,
+    team: Team | None = None,
+) -> Verification:
+    """Probe two checkpoints, and judge whether the student computes what the teacher does. A team's
+    processes, which must all call it, divide the work.
+
+    UsageError where they were started with different options or files.
+    """
+    team, options = team or Team(), options or ProbeOptions()
+    told = (__version__, options, teacher.source.header_digest(), student.source.header_digest())
+    require_alike(team, repr(told))
     expected = _drift_of(student)
-    probed = probe_models(teacher, student, options or ProbeOptions(), expected)
-    warnings = (*not_finite(teacher), *not_finite(student))
+    probed = probe_models(teacher, student, options, expected, team)
+    warnings = (*not_finite(teacher, team), *not_finite(student, team))
     notes = (*remarks(probed.judged, expected), *probed.notes)
     return Verification(None, probed.judged, probed.skipped, notes, warnings)
 

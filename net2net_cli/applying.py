@@ -23,6 +23,7 @@ from net2net_cli.io import (
     ALONE,
     Joint,
     Source,
+    Team,
     TensorInfo,
     check_output,
     open_source,
@@ -131,7 +132,8 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
 
     def verified(path: Path) -> None:
         production.close()
-        found.append(_verify_written(plan, model, work, path, options))
+        team = options.team if target.divisible else Team()
+        found.append(_verify_written(plan, model, work, path, options, team))
         require(found[-1])
 
     into_folder = target.format == "folder"
@@ -271,9 +273,9 @@ def _metadata(plan: Plan, digest: str) -> dict[str, str]:
 
 
 def _verify_written(
-    plan: Plan, model: Model, work: _Work, path: Path, options: RunOptions
+    plan: Plan, model: Model, work: _Work, path: Path, options: RunOptions, team: Team
 ) -> Verification:
-    """Read the written file back and hold it against the teacher."""
+    """Read the written file back and hold it against the teacher, which a team does together."""
     with open_source(path) as source:
         student = _student(plan, model, source)
         proof = prove_written(_width_proofs(plan), work.target, source.tensors)
@@ -282,9 +284,10 @@ def _verify_written(
         if options.progress:
             options.progress("probing", 0, 0)
         expected, given = expected_drift(plan, model, options), options.probe
-        probed = probe_models(model, student, replace(given, device=options.device), expected)
+        given = replace(given, device=options.device)
+        probed = probe_models(model, student, given, expected, team)
         notes = (*remarks(probed.judged, expected), *probed.notes)
-        return Verification(proof, probed.judged, probed.skipped, notes, not_finite(model))
+        return Verification(proof, probed.judged, probed.skipped, notes, not_finite(model, team))
 
 
 def _student(plan: Plan, model: Model, source: Source) -> Model:

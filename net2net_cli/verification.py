@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from net2net_cli.errors import DifferenceError
+from net2net_cli.io import Team
 from net2net_cli.verify.comparison import PROBES, Comparison
 from net2net_cli.verify.proof import Proof
 from net2net_cli.verify.tolerance import Inserted, tolerance
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from net2net_cli.opening import FamilyModel, Model, SpecModel
+
+ALONE = Team()
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,34 @@ class Probed:
 
 
 def probe_models(
-    teacher: Model, student: Model, options: ProbeOptions, expected: Expected
+    teacher: Model,
+    student: Model,
+    options: ProbeOptions,
+    expected: Expected,
+    team: Team = ALONE,
 ) -> Probed:
     """Run both networks, in float64, on the same inputs and judge what comes out. Transformers are
-    built by the transformers library, or not at all.
+    built by the transformers library, or not at all. A team's processes, which must all call it,
+    divide the work and get the same figures, those that one process gets.
 
     Raises DifferenceError where outputs cannot be compared, CheckpointError for data that do not
     fit.
     """
+    if team.size == 1:
+        return _probed(teacher, student, options, expected)
+    from net2net_cli.io.gathering import gathering
+    from net2net_cli.verify.division import Division, divided
+
+    division = Division(team.rank, team.size, gathering(team))
+
+    def part() -> Probed:
+        with divided(division):
+            return _probed(teacher, student, options, expected)
+
+    return team.together(part)[0]
+
+
+def _probed(teacher: Model, student: Model, options: ProbeOptions, expected: Expected) -> Probed:
     from net2net_cli.opening import FamilyModel, SpecModel
 
     if isinstance(teacher, FamilyModel) and isinstance(student, FamilyModel):
@@ -190,9 +213,14 @@ def remarks(probes: tuple[Judged, ...], expected: Expected) -> tuple[str, ...]:
     return tuple(found)
 
 
-def not_finite(model: Model) -> tuple[str, ...]:
-    """A warning that names the tensors with NaN or infinite values, where there are any."""
-    names = [n for n in model.source.tensors if not _finite(model.source.tensor(n))]
+def not_finite(model: Model, team: Team = ALONE) -> tuple[str, ...]:
+    """A warning that names the tensors with NaN or infinite values, where there are any. A team's
+    processes each look at some of them."""
+    source = model.source
+    mine = team.share(list(source.tensors.values()))
+    looked = team.together(lambda: [name for name in mine if not _finite(source.tensor(name))])
+    found = {name for part in looked for name in part}
+    names = [name for name in source.tensors if name in found]
     if not names:
         return ()
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -218,13 +246,17 @@ def probe_inputs(teacher: SpecModel, options: ProbeOptions) -> dict[str, Tensor]
 
 
 def torch_device(name: str) -> str:
-    """``auto`` as the device that there is. Raises UsageError for one that there is not."""
+    """``auto`` as the device that there is; of several GPUs, each process of a machine takes one of
+    its own. Raises UsageError for one that there is not."""
     import torch
 
     from net2net_cli.errors import UsageError
+    from net2net_cli.io.gathering import place_here
 
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{place_here() % torch.cuda.device_count()}"
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cpu"
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or name == "cpu:":
         raise UsageError(f"there is no device `{name}`", hint="use auto, cpu, cuda or cuda:N")

@@ -1,7 +1,7 @@
 """The command as one of several processes that torchrun has started: one of them speaks.
 
-Commands that write a checkpoint are carried out by all, everything else by the first process alone.
-Either way the others print nothing, and all end with the first one's exit code.
+Commands that write or probe checkpoints are carried out by all, everything else by the first
+process alone. Either way the others print nothing, and all end with the first one's exit code.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 if TYPE_CHECKING:
     from net2net_cli.io.team import Joined, Team
 
-WRITING = ("apply", "deepen", "grow", "shrink", "widen")
+TOGETHER = ("apply", "deepen", "grow", "shrink", "verify", "widen")
 ALONE = ("--dry-run", "--help", "-h", "-")
 """With one of these, the first process does it alone: no others can read standard input, or write
 to standard output."""
 
 CLOSED_PIPE = 141
+
+_led: ContextVar[bool] = ContextVar("led", default=False)
+"""Whether the others leave the command to this process."""
 
 _hushed: list[tuple[TextIO, TextIO]] = []
 
@@ -40,7 +44,7 @@ def team() -> Team:
     """Those who carry the command out together."""
     from net2net_cli.io.team import Team
 
-    return _joined() if in_team() else Team()
+    return _joined() if in_team() and not _led.get() else Team()
 
 
 @cache
@@ -68,11 +72,17 @@ def _hush() -> None:
 
 def carried_out(arguments: Sequence[str], work: Callable[[], int]) -> int:
     """The exit code of ``work``, which all processes do, or the first one for all."""
-    together = arguments and arguments[0] in WRITING and not set(ALONE) & set(arguments)
-    if together or not in_team():
+    if not in_team():
+        return work()
+    from net2net_cli import __version__
+    from net2net_cli.io.joint import require_alike
+
+    require_alike(_joined(), repr((__version__, arguments)))
+    if arguments and arguments[0] in TOGETHER and not set(ALONE) & set(arguments):
         return work()
 
     def heard() -> int:
+        _led.set(True)
         try:
             return work()
         except SystemExit as end:

@@ -50,6 +50,7 @@ def verify(
 ) -> Outcome:
     """Compare what two checkpoints compute, on the same inputs."""
     from net2net_cli import api
+    from net2net_cli.cli import ranks
     from net2net_cli.cli.carry_out import probe_options
     from net2net_cli.cli.files import check_report, write_report
     from net2net_cli.cli.parts import checkpoint_part, remarks, told
@@ -62,7 +63,7 @@ def verify(
         api.open_model(teacher, source_spec, family_file),
         api.open_model(student, spec, family_file),
     )
-    found = api.verify(*models, probe_options(probing, device, seed))
+    found = api.verify(*models, probe_options(probing, device, seed), ranks.team())
     failed = tuple(from_error(failure(judged)) for judged in found.probes if not judged.passed)
     if found.skipped:  # a judge that saw nothing has not judged
         failed = (from_error(UsageError("nothing was compared", hint=found.skipped)),)

@@ -52,12 +52,17 @@ def job_text(joint: Joint, output: str, *parts: object) -> str:
 
     told = json.dumps([joint.job, torch.__version__, output, *map(str, parts)])
     text = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
-    if len(set(joint.team.together(lambda: text))) > 1:
+    require_alike(joint.team, text)
+    return text
+
+
+def require_alike(team: Team, told: str) -> None:
+    """UsageError, by all processes, where one has something else to tell than the others."""
+    if len(set(team.together(lambda: told))) > 1:
         raise UsageError(
             "the processes of the run were started with different commands, files or versions",
             hint="start all of them with the same command, of the same installation",
         )
-    return text
 
 
 def job_of(text: str, sources: Sequence[Path]) -> str:

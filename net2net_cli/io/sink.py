@@ -102,8 +102,9 @@ def write_checkpoint(
     name, is given to ``check``, and is renamed only when that returned; the files that ``finish``
     then gives go into the folder too. Whatever is raised leaves nothing behind.
 
-    Several processes that all call it share the work by ``joint``; ``check``, ``finish`` and
-    ``final`` are the first one's. A torch file, or standard output, it writes alone.
+    Several processes that all call it share the work by ``joint``; ``finish`` and ``final`` are the
+    first one's, ``check`` is everybody's. What cannot be divided (see Target), the first one writes
+    and checks alone.
 
     OutputError for every reason not to write; AssertionError where ``produce`` breaks its promise,
     and for ``files`` or ``finish`` where there is no folder.
@@ -115,7 +116,7 @@ def write_checkpoint(
     folder = target.format == "folder"
     assert folder or not files, "a file has no other files beside it"
     assert folder or finish is None, "a file has no other files beside it"
-    if target.format == "torch" or target.file is None:
+    if not target.divisible or target.file is None:
         return joint.team.lead(
             lambda: _write_whole(
                 target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
@@ -126,16 +127,16 @@ def write_checkpoint(
         joint, target, target.file, target.shown or target.file, shards, sources, overwrite
     )
 
-    def end(temp: Path) -> None:
+    def complete(temp: Path) -> None:
         head_shards(shards, temp, writing.label, final)
         if folder:
             _add(temp, files, writing.label)
-        if check:
-            check(temp)
+
+    def end(temp: Path) -> None:
         if finish:
             _add(temp, finish(), writing.label)
 
-    content = writing.run(produce, end, workers)
+    content = writing.run(produce, complete, check, end, workers)
     return Written(target.shown, tree_digest(content), shards.size, metadata=True)
 
 
@@ -158,10 +159,16 @@ class _Writing:
     overwrite: bool
 
     def run(
-        self, produce: Produce, end: Callable[[Path], None], workers: int
+        self,
+        produce: Produce,
+        complete: Callable[[Path], None],
+        check: Check | None,
+        end: Callable[[Path], None],
+        workers: int,
     ) -> dict[TensorInfo, str]:
-        """Make room, have every process write its part, ``end`` it and give it its name: alone, or
-        by the first process. Gives the digest of each tensor."""
+        """Make room, have every process write its part, ``complete`` it, have every process
+        ``check`` it, ``end`` it and give it its name: alone, or by the first process. Gives the
+        digest of each tensor."""
         team = self.joint.team
         with ExitStack() as temporaries:
             begun = self._together(temporaries) if team.size > 1 else self._alone(temporaries)
@@ -171,6 +178,9 @@ class _Writing:
                 end(begun.path)
                 self._publish(begun.path)
 
+            team.lead(lambda: complete(begun.path))
+            if check:
+                check(begun.path)
             team.lead(ended)
         return content
 

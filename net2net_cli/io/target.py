@@ -30,6 +30,11 @@ class Target:
     file: Path | None
     format: Literal["safetensors", "torch", "folder"]
 
+    @property
+    def divisible(self) -> bool:
+        """Whether several processes can write it together."""
+        return self.format != "torch" and self.file is not None
+
 
 def check_output(
     output: str, sources: Sequence[Path] = (), *, overwrite: bool = False, folders: bool = True

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from net2net_cli.io import Source
+from net2net_cli.verify.division import fill
 from net2net_cli.verify.places import Moved, Place, Stored, narrowed, selected
 
 PIECE = 2**20
@@ -225,12 +226,13 @@ def _product(values: Tensor, matrix: Tensor, multiply: Callable[..., Tensor]) ->
     (rows, columns), factor, stored = matrix.shape, ordinary(values), matrix.place.value()
     if matrix.numel() <= PIECE:
         return multiply(factor, bring_in(matrix, stored), 0, columns)
-    made = factor.new_empty(len(factor), columns)
     step = max(1, PIECE // rows)
-    for start in range(0, columns, step):
-        stop = min(start + step, columns)
-        made[:, start:stop] = multiply(factor, bring_in(matrix, stored[:, start:stop]), start, stop)
-    return made
+
+    def piece(start: int, stop: int) -> Tensor:
+        return multiply(factor, bring_in(matrix, stored[:, start:stop]), start, stop)
+
+    made = factor.new_empty(len(factor), columns)
+    return fill(made, 1, [*range(0, columns, step), columns], piece)
 
 
 def _check_reads(func: Any, args: tuple[Any, ...]) -> None:

@@ -21,6 +21,7 @@ from torch.nn.modules.conv import _ConvNd
 from net2net_cli.errors import SpecError
 from net2net_cli.network import Layer, Spec
 from net2net_cli.verify.comparison import Mode
+from net2net_cli.verify.division import fill
 from net2net_cli.verify.modules import first_line, make_module
 from net2net_cli.verify.shapes import shape_after
 from net2net_cli.verify.state import load_state
@@ -41,6 +42,8 @@ class Step:
     done: tuple[str, ...]
     columns: int
     """Entries of one example's unfolded input, where the module is a convolution."""
+    shape: tuple[int, ...]
+    """Of what it gives for one example."""
 
 
 class Network(nn.Module):
@@ -162,7 +165,8 @@ def _lay_out(spec: Spec, dtype: torch.dtype) -> tuple[tuple[Step, ...], int]:
             done.add(layer.name)
         for name in done:
             del values[name]
-        steps.append(Step(layer, module, tuple(sorted(done)), columns))
+        shape = tuple(made.shape[1:])
+        steps.append(Step(layer, module, tuple(sorted(done)), columns, shape))
     for name in spec.outputs:
         if name not in values:
             raise SpecError(f"output {name} is not a layer", where=spec.place)
@@ -220,6 +224,10 @@ def _call(step: Step, read: list[Tensor]) -> Tensor:
     if not step.columns:
         made: Tensor = step.module(*read)
         return made
-    rows = max(1, CONV_BYTES // (step.columns * read[0].element_size()))
-    parts = [step.module(part) for part in torch.split(read[0], rows)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    (values,), count = read, len(read[0])
+    rows = max(1, CONV_BYTES // (step.columns * values.element_size()))
+    if rows >= count:
+        whole: Tensor = step.module(values)
+        return whole
+    made = values.new_empty(count, *step.shape)
+    return fill(made, 0, [*range(0, count, rows), count], lambda a, b: step.module(values[a:b]))

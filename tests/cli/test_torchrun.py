@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.support.command import process
+from tests.support.command import environment, process
 from tests.support.torchrun import (
     ended,
     kill_node,
@@ -49,7 +49,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def alone(folder: Path, *arguments: object) -> None:
-    ran = process(*arguments, cwd=folder)
+    """In one process, and as torchrun's do in one thread."""
+    ran = process(*arguments, cwd=folder, env=environment(OMP_NUM_THREADS="1"))
     assert ran.returncode == 0, ran.stderr
 
 
@@ -79,9 +80,10 @@ def test_a_file_is_what_one_process_writes_and_one_process_says_so(large: Path) 
 
 
 def test_a_verified_folder_of_shards_too(tmp_path: Path) -> None:
+    """The second matrix is so large that the probe divides it."""
     save_file(
         {"fc1.weight": torch.randn(96, 64), "fc1.bias": torch.randn(96),
-         "fc2.weight": torch.randn(32, 96), "fc2.bias": torch.randn(32)},
+         "fc2.weight": torch.randn(11000, 96), "fc2.bias": torch.randn(11000)},
         tmp_path / "ckpt.safetensors",
     )  # fmt: skip
     words = ("widen", "ckpt", "--layer", "fc1", "--to", "200", "--max-shard-size", "20kB")
