@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -53,17 +54,17 @@ from net2net_cli.plan import (
 )
 from net2net_cli.rebuilding import Shrunk, Student, open_student, shrink
 from net2net_cli.recognise import assumed_layers, cautions
-from net2net_cli.settings import with_settings
+from net2net_cli.settings import changes_of
 from net2net_cli.spec import (
     Document,
     dump,
     network_only,
     read_document,
-    resolve,
     to_spec,
     with_args,
     without_keys,
 )
+from net2net_cli.targets import growing, worked_out
 from net2net_cli.verification import (
     Expected,
     NotPreservedError,
@@ -91,11 +92,13 @@ def make_plan(
     choices: Choices | None = None,
     *,
     calibrated: bool = False,
+    width: str | None = None,
 ) -> Plan:
     """The plan that turns a checkpoint into what a target spec describes.
 
     ``target`` is a YAML file (it may say ``extends: source``); ``settings`` instead (or on top)
-    set arguments, as ``{"fc1.out_features": "512"}``. Reads headers only, and imports no torch.
+    set arguments, as ``{"fc1.out_features": "512"}``; ``width`` (``x1.5``) stands for the target's
+    key of that name. Reads headers only, and imports no torch.
 
     Raises SpecError (exit 2) for a bad spec, UnreachableError (exit 3) where the target cannot be
     reached while preserving the function.
@@ -104,6 +107,11 @@ def make_plan(
     said = None if target is None else read_document(Path(target))
     _check_dtype(choices.dtype)
     if isinstance(model, FamilyModel):
+        if width is not None:
+            raise UsageError(
+                "--width grows networks of layers, and the checkpoint is a transformer",
+                hint="set its sizes: --set hidden_size=2560 --set intermediate_size=9728",
+            )
         return family_plan(model, said, settings or {}, choices)
     if said is not None and said.of_family:
         raise SpecError(
@@ -111,10 +119,9 @@ def make_plan(
             where=said.file,
         )
     teacher = of_layers(model)
-    document = teacher.document if said is None else resolve(said, teacher.document)
-    if settings:
-        document = with_settings(document, settings)
-    return plan_of(teacher, document, choices, calibrated=calibrated)
+    made = worked_out(growing(said, width), teacher.document, partial(changes_of, settings or {}))
+    plan = plan_of(teacher, made.document, choices, calibrated=calibrated)
+    return replace(plan, notes=(*plan.notes, *made.notes))
 
 
 def of_layers(model: Model) -> SpecModel:

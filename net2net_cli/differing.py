@@ -11,7 +11,8 @@ from net2net_cli.errors import SpecError
 from net2net_cli.families import Config, Family
 from net2net_cli.laying import layout_of
 from net2net_cli.opening import FamilyModel, SpecModel, open_model, read_said
-from net2net_cli.spec import Document, read_document, resolve, to_spec
+from net2net_cli.spec import Document, read_document, to_spec
+from net2net_cli.targets import whole
 
 Said = Document | tuple[Family, Config]
 
@@ -38,7 +39,7 @@ def _said(name: str, base: Said | None) -> Said:
     if path.suffix in (".yaml", ".yml"):
         document = read_document(path)
         if not document.of_family:
-            return resolve(document, base if isinstance(base, Document) else None)
+            return whole(document, base if isinstance(base, Document) else None)
         return _extended(document, base)
     model = open_model(name)
     if isinstance(model, FamilyModel):

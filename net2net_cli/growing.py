@@ -20,6 +20,7 @@ from net2net_cli.spec import (
     insert_numbered,
     with_args,
 )
+from net2net_cli.targets import argument_changes
 
 _OUTPUTS = ("out_channels", "out_features", "embedding_dim", "num_features", "num_channels")
 
@@ -40,7 +41,7 @@ def widened(document: Document, layout: GraphLayout, layer: str, to: int) -> Doc
         raise UnreachableError(
             f"`{layer}` shrinks from {present} to {to}", hint=f"give --to more than {present}"
         )
-    return with_sizes(document, layout, {**layout.sizes, **_grown(layout, layer, axis, to)})
+    return with_args(document, argument_changes(layout, _grown(layout, layer, axis, to)))
 
 
 _GROUPS = ("groups", "num_groups")
@@ -124,26 +125,6 @@ def _solved(layout: GraphLayout, axis: Axis, width: Width, to: int) -> int | Non
     base = size_of(axis, {**dict(layout.sizes), width: 0})
     found, over = divmod(to - base, _step(layout, axis, width))
     return None if over or found <= layout.sizes[width] else found
-
-
-def with_sizes(document: Document, layout: GraphLayout, sizes: Mapping[Width, int]) -> Document:
-    """The document with every argument that counts a width at its new size."""
-    changes: dict[str, dict[str, Value]] = {}
-    for name, counted in layout.arguments.items():
-        layer = layout.spec.layer(name)
-        for argument, axes in counted.items():
-            before = layer.args.get(argument)
-            if before is None:
-                continue
-            given = before if isinstance(before, tuple) else (before,)
-            after = tuple(  # -1 stays: it is what the others leave
-                -1 if old == -1 else size_of(axis, dict(sizes))
-                for axis, old in zip(axes, given, strict=True)
-            )
-            value: Value = after if isinstance(before, tuple) else after[0]
-            if value != before:
-                changes.setdefault(name, {})[argument] = value
-    return with_args(document, changes)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from net2net_cli.spec import (
     dump,
     parse_document,
     read_document,
-    resolve,
     to_spec,
     without_keys,
 )
+from net2net_cli.targets import whole
 
 METADATA = "net2net."
 """Prefix of what a student's metadata says: spec, plan, teacher, seed, version, assumed."""
@@ -246,7 +246,7 @@ def read_said(path: Path, own: Family | None) -> Document | tuple[Family, Config
         return own or families.family_of(str(kind), str(path)), config
     document = read_document(path)
     if not document.of_family:
-        return resolve(document, None)
+        return whole(document)
     return (own, families.described(document).config) if own else families.whole(document)
 
 

@@ -6,39 +6,53 @@ from collections.abc import Mapping
 
 import yaml
 
-from net2net_cli.errors import UsageError, closest
+from net2net_cli.errors import Place, UsageError, closest
 from net2net_cli.layers.table import LAYER_TYPES
-from net2net_cli.spec import Document, Value, to_spec, with_args
+from net2net_cli.spec import Change, Document, Spec, to_spec
+from net2net_cli.spec.patterns import fitting, is_pattern
+from net2net_cli.spec.tree import Table, from_plain
 
 
-def with_settings(document: Document, settings: Mapping[str, str]) -> Document:
-    """The document with each ``LAYER.ARGUMENT`` at its value (read as YAML).
+def changes_of(settings: Mapping[str, str], document: Document) -> tuple[Change, ...]:
+    """What each ``LAYER.ARGUMENT`` (or ``PATTERN.ARGUMENT``) and its value (read as YAML) change
+    in a document that extends nothing.
 
     Raises UsageError for a layer or argument that does not exist, naming the nearest.
     """
+    if not settings:
+        return ()
     spec = to_spec(document)
+    return tuple(change for key, text in settings.items() for change in _changes(spec, key, text))
+
+
+def _changes(spec: Spec, key: str, text: str) -> list[Change]:
     layers = {layer.name: layer for layer in spec.layers}
-    changes: dict[str, dict[str, Value]] = {}
-    for key, text in settings.items():
-        name, _, argument = key.rpartition(".")
-        if name not in layers:
-            raise UsageError(
-                f"--set {key}: there is no layer `{name or key}`",
-                hint=closest(name or key, list(layers)) or "say LAYER.ARGUMENT=VALUE",
-            )
-        known = [arg.name for arg in LAYER_TYPES[layers[name].type].args]
-        if argument not in known:
-            raise UsageError(
-                f"--set {key}: {layers[name].type} has no argument `{argument}`",
-                hint=closest(argument, known) or f"it has {', '.join(known)}",
-            )
-        changes.setdefault(name, {})[argument] = _value(key, text)
-    return with_args(document, changes)
+    name, _, argument = key.rpartition(".")
+    place = Place(f"--set {key}={text}")
+    pattern = name if is_pattern(name) and name not in layers else None
+    if pattern is None and name not in layers:
+        raise UsageError(
+            f"--set {key}: there is no layer `{name or key}`",
+            hint=closest(name or key, list(layers)) or "say LAYER.ARGUMENT=VALUE",
+        )
+    names = fitting(pattern, list(layers), place) if pattern else [name]
+    types = {n: LAYER_TYPES[layers[n].type] for n in names}
+    having = [n for n in names if types[n].arg(argument)]
+    if not having:
+        known = list(dict.fromkeys(arg.name for n in names for arg in types[n].args))
+        which = f"no layer that `{name}` fits" if pattern else layers[name].type
+        raise UsageError(
+            f"--set {key}: {which} has {'an' if pattern else 'no'} argument `{argument}`",
+            hint=closest(argument, known) or f"it has {', '.join(known)}",
+        )
+    value = from_plain(_value(key, text), place)
+    node = Table({argument: value}, {argument: place}, place)
+    return [Change(n, node, place, pattern) for n in having]
 
 
-def _value(key: str, text: str) -> Value:
+def _value(key: str, text: str) -> object:
     try:
-        found = yaml.safe_load(text)
+        found: object = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {key}: `{text}` is no value") from None
-    return tuple(found) if isinstance(found, list) else found
+    return found

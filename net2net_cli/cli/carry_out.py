@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 def check_target(target: Target) -> None:
     """Refuse to grow into nothing in particular."""
-    if target.spec is None and not target.settings:
+    if target.spec is None and not target.settings and target.width is None:
         raise UsageError(
             "nothing says what to grow into",
-            hint="give a spec with --spec FILE, or an argument with --set fc1.out_features=512",
+            hint="give a spec with --spec FILE, a factor with --width x1.5, or an argument with"
+            " --set fc1.out_features=512",
         )
 
 

@@ -44,5 +44,6 @@ def grow(
         settings,
         choices_of(growth, writing.dtype),
         calibrated=growth.calibrate is not None,
+        width=target.width,
     )
     return carry_out("grow", plan, model, output, writing, checking, common, growth.calibrate)

@@ -162,6 +162,15 @@ class Target:
             rich_help_panel=WHAT,
         ),
     ] = None
+    width: Annotated[
+        str | None,
+        Option(
+            "--width",
+            metavar="xF",
+            help="Every width that can grow, by a factor: x1.5.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

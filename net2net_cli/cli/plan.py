@@ -51,6 +51,7 @@ def plan(
         settings,
         choices_of(growth, dtype),
         calibrated=growth.calibrate is not None,
+        width=target.width,
     )
     written = None
     if output is not None:

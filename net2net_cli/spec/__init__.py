@@ -10,15 +10,17 @@ from net2net_cli.spec.document import (
     without_keys,
 )
 from net2net_cli.spec.dump import dump
-from net2net_cli.spec.edit import with_args
-from net2net_cli.spec.extend import extend
+from net2net_cli.spec.edit import with_args, without_args
+from net2net_cli.spec.extend import Change, Extension, extend, extension, with_changes
 from net2net_cli.spec.graph import to_spec
 from net2net_cli.spec.insertion import insert_after
 from net2net_cli.spec.numbering import insert_numbered
 from net2net_cli.spec.renaming import Renames, renamed
 
 __all__ = [
+    "Change",
     "Document",
+    "Extension",
     "Input",
     "Layer",
     "Renames",
@@ -26,6 +28,7 @@ __all__ = [
     "Value",
     "dump",
     "extend",
+    "extension",
     "insert_after",
     "insert_numbered",
     "network_only",
@@ -35,5 +38,7 @@ __all__ = [
     "resolve",
     "to_spec",
     "with_args",
+    "with_changes",
+    "without_args",
     "without_keys",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from net2net_cli.errors import SpecError
@@ -12,16 +13,24 @@ SOURCE = "source"
 """What ``extends`` says for the checkpoint's own spec."""
 
 
-def resolve(doc: Document, source: Document | None = None) -> Document:
-    """The document with every ``extends`` carried out.
+Extending = Callable[[Document, Document], Document]
+"""What makes a network of a target and its base."""
+
+
+def resolve(
+    doc: Document, source: Document | None = None, extending: Extending = extend
+) -> Document:
+    """The document with every ``extends`` carried out by ``extending``.
 
     ``source`` is the checkpoint's own spec, for ``extends: source``; files are found relative to
     the spec that names them. Raises SpecError for files that extend one another in a circle.
     """
-    return _resolved(doc, source, (Path(doc.file).absolute(),))
+    return _resolved(doc, source, extending, (Path(doc.file).absolute(),))
 
 
-def _resolved(doc: Document, source: Document | None, seen: tuple[Path, ...]) -> Document:
+def _resolved(
+    doc: Document, source: Document | None, extending: Extending, seen: tuple[Path, ...]
+) -> Document:
     if doc.extends is None:
         return doc
     place = doc.root.at("extends")
@@ -32,7 +41,7 @@ def _resolved(doc: Document, source: Document | None, seen: tuple[Path, ...]) ->
                 where=place,
                 hint="give it with `--source-spec FILE`",
             )
-        return extend(doc, _resolved(source, None, seen))
+        return extending(doc, _resolved(source, None, extending, seen))
     path = Path(doc.file).parent / doc.extends
     if path.absolute() in seen:
         raise SpecError(
@@ -47,4 +56,5 @@ def _resolved(doc: Document, source: Document | None, seen: tuple[Path, ...]) ->
             hint=f"write `extends: {SOURCE}` for the checkpoint's own spec, or a path relative to "
             "this file",
         )
-    return extend(doc, _resolved(read_document(path), source, (*seen, path.absolute())))
+    base = _resolved(read_document(path), source, extending, (*seen, path.absolute()))
+    return extending(doc, base)

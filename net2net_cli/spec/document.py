@@ -27,7 +27,9 @@ from net2net_cli.spec.tree import (
 VERSION = 1
 FAMILY_KEYS = ("family", "config")
 LAYER_KEYS = ("rename", "input", "layers", "outputs")
-TOP_KEYS = ("net2net", "extends", "source", "output", *FAMILY_KEYS, *LAYER_KEYS)
+GROWTH_KEYS = ("width",)
+"""What grows the whole of what a spec extends."""
+TOP_KEYS = ("net2net", "extends", "source", "output", *FAMILY_KEYS, *GROWTH_KEYS, *LAYER_KEYS)
 """The keys of a spec, in the order in which they are written."""
 MAX_BYTES = 16_000_000
 
@@ -109,8 +111,8 @@ def document(root: Table, file: str) -> Document:
     layers = root.entries.get("layers")
     if any(key in root.entries for key in FAMILY_KEYS):
         _check_family(root)
-    elif layers is None and "extends" not in root.entries:
-        raise SpecError("the spec has no `layers`", where=root.place, hint="add `layers:`")
+    elif "extends" not in root.entries:
+        _check_whole(root)
     if layers is not None and not isinstance(layers, Table):
         raise SpecError(
             f"`layers` maps names to layers, this is {describe(layers)}",
@@ -158,13 +160,25 @@ def _check_keys(root: Table) -> None:
 
 
 def _check_family(root: Table) -> None:
-    for key in LAYER_KEYS:
+    for key in (*GROWTH_KEYS, *LAYER_KEYS):
         if key in root.entries:
             raise SpecError(
                 f"a spec has `family` and `config`, or `{key}`, not both",
                 where=root.at(key),
                 hint="a transformer's layers follow from its config",
             )
+
+
+def _check_whole(root: Table) -> None:
+    for key in GROWTH_KEYS:
+        if key in root.entries:
+            raise SpecError(
+                f"`{key}` grows what a spec extends, and this one extends nothing",
+                where=root.at(key),
+                hint="write `extends: source` for the checkpoint's own spec",
+            )
+    if "layers" not in root.entries:
+        raise SpecError("the spec has no `layers`", where=root.place, hint="add `layers:`")
 
 
 def _check_version(root: Table) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from net2net_cli.errors import Place, SpecError, closest
 from net2net_cli.layers.table import LAYER_TYPES, LayerType
 from net2net_cli.network import Value
 from net2net_cli.spec.arguments import check_keys
 from net2net_cli.spec.document import Document, document
-from net2net_cli.spec.tree import Table, from_plain, replaced_table, table_at, with_entry
-from net2net_cli.spec.wiring import wire
+from net2net_cli.spec.tree import (
+    Table,
+    from_plain,
+    replaced_table,
+    table_at,
+    with_entry,
+    without,
+)
+from net2net_cli.spec.wiring import walked
 
 
 def with_args(doc: Document, changes: Mapping[str, Mapping[str, Value]]) -> Document:
@@ -19,7 +26,7 @@ def with_args(doc: Document, changes: Mapping[str, Mapping[str, Value]]) -> Docu
     Raises SpecError for a layer or an argument that does not exist; values are checked by
     ``to_spec``.
     """
-    entries = wire(doc).entries
+    entries = walked(doc)
     root = doc.root
     for name, args in changes.items():
         if name not in entries:
@@ -31,6 +38,16 @@ def with_args(doc: Document, changes: Mapping[str, Mapping[str, Value]]) -> Docu
             table = with_entry(table, key, from_plain(short(kind, key, value), entry.place))
         check_keys(name, kind, table)
         root = replaced_table(root, entry.path, table)
+    return document(root, doc.file)
+
+
+def without_args(doc: Document, names: Mapping[str, Collection[str]]) -> Document:
+    """The document in which layers do not say some of their arguments, which are inferred."""
+    entries = walked(doc)
+    root = doc.root
+    for name, keys in names.items():
+        path = entries[name].path
+        root = replaced_table(root, path, without(table_at(root, path), *keys))
     return document(root, doc.file)
 
 

@@ -1,11 +1,14 @@
 """``extends``: a target written as what changes in another spec, carried out on that spec.
 
 New entries are inserted first, in the order written; then arguments change. What comes out is an
-ordinary document in which the base's groups and branches stand as they were written.
+ordinary document in which the base's groups and branches stand as they were written. A change is
+for one layer, or for all whose names a pattern fits (``patterns``); what its values mean, where
+they are no plain ones, is ``net2net_cli.targets``' subject.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from net2net_cli.errors import Place, SpecError, closest
@@ -14,6 +17,7 @@ from net2net_cli.spec.arguments import check_keys
 from net2net_cli.spec.document import Document, document, network_only
 from net2net_cli.spec.insertion import insert
 from net2net_cli.spec.names import check_name, join, scopes_of
+from net2net_cli.spec.patterns import fitting, is_pattern
 from net2net_cli.spec.tree import (
     Items,
     Node,
@@ -26,7 +30,28 @@ from net2net_cli.spec.tree import (
     without,
 )
 from net2net_cli.spec.walk import Entry, Ref, is_layer
-from net2net_cli.spec.wiring import Wiring, value_of, wire
+from net2net_cli.spec.wiring import Wiring, value_of, walked, wire
+
+
+@dataclass(frozen=True)
+class Change:
+    """New values for arguments of an existing layer; ``pattern`` is the one that it fits, if the
+    layer was not named in full."""
+
+    name: str
+    node: Table
+    place: Place
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The base (with the target's own input), the same with the target's new entries in it, and the
+    changes that are still to be made."""
+
+    base: Document
+    document: Document
+    changes: tuple[Change, ...]
 
 
 def extend(target: Document, base: Document) -> Document:
@@ -35,26 +60,40 @@ def extend(target: Document, base: Document) -> Document:
     ``source``, ``output`` and ``rename`` are the target's; ``input`` and ``outputs`` too where it
     has them. Raises SpecError with the line of the change that does not fit.
     """
+    found = extension(target, base)
+    return with_changes(found.document, found.changes)
+
+
+def extension(target: Document, base: Document) -> Extension:
+    """``extend`` without the changes of arguments, which are returned in the order written."""
     root = network_only(base).root
     if "input" in target.root.entries:
         root = _taken_over(root, target.root, "input")
-    state = _State(wire(document(root, target.file)))
+    before = document(root, target.file)
+    state = _State(wire(before))
+    state.known = tuple(state.wiring.entries)
     _apply(state, target.layers, "")
     state.settle()
-    root = _changed(state)
+    root = state.wiring.doc.root
     for key in ("source", "output", "rename", "outputs"):
         if key in target.root.entries:
             root = _taken_over(root, target.root, key)
-    return document(Table(root.entries, root.places, target.root.place), target.file)
+    doc = document(Table(root.entries, root.places, target.root.place), target.file)
+    return Extension(before, doc, tuple(state.changes))
 
 
-@dataclass(frozen=True)
-class _Change:
-    """New values for keys of an existing layer."""
-
-    name: str
-    node: Table
-    place: Place
+def with_changes(doc: Document, changes: Iterable[Change]) -> Document:
+    """The document with arguments set. A layer that is named in full overrules patterns, and what
+    stands later overrules what stands before."""
+    entries = walked(doc)
+    root = doc.root
+    for change in sorted(changes, key=lambda change: change.pattern is None):
+        path = entries[change.name].path
+        table = table_at(root, path)
+        found = {**table.entries, **change.node.entries}
+        places = {**table.places, **change.node.places}
+        root = replaced_table(root, path, Table(found, places, table.place))
+    return document(root, doc.file)
 
 
 @dataclass
@@ -62,14 +101,15 @@ class _State:
     """The document so far.
 
     ``run`` holds new entries of one group that follow one another and wait to be put behind
-    ``value``; ``last`` is the new entry just before, if one was.
+    ``value``; ``last`` is the new entry just before, if one was; ``known`` are the base's layers.
     """
 
     wiring: Wiring
     last: str | None = None
     value: str = ""
     run: dict[str, Table] = field(default_factory=dict)
-    changes: list[_Change] = field(default_factory=list)
+    known: tuple[str, ...] = ()
+    changes: list[Change] = field(default_factory=list)
     claims: dict[str, str] = field(default_factory=dict)
 
     def settle(self) -> None:
@@ -88,7 +128,56 @@ def _apply(state: _State, table: Table, prefix: str) -> None:
     """Carry out the changes below a prefix."""
     for key, node in table.entries.items():
         check_name(key, table.at(key))
-        _apply_one(state, join(prefix, key), node, table.at(key))
+        name = join(prefix, key)
+        if is_pattern(key) and name not in {*state.wiring.entries, *state.wiring.ends}:
+            state.settle()
+            state.last = None
+            state.changes += _fitting(state, name, node, table.at(key))
+        else:
+            _apply_one(state, name, node, table.at(key))
+
+
+def _fitting(state: _State, pattern: str, node: Node, place: Place) -> list[Change]:
+    """The changes of all layers that a pattern fits, and that have one of its arguments."""
+    if not isinstance(node, Table):
+        raise _not_a_change(state.wiring, pattern, node, place)
+    if "after" in node.entries:
+        raise SpecError(
+            f"`{pattern}` is a pattern, which adds no layers",
+            where=node.at("after"),
+            hint="name each new layer",
+        )
+    deeper = [key for key, value in node.entries.items() if isinstance(value, Table)]
+    found = [
+        change
+        for key in deeper
+        for change in _fitting(state, join(pattern, key), node.entries[key], node.at(key))
+    ]
+    own = without(node, "type", *deeper)
+    if not own.entries and deeper:
+        return found
+    said = node.entries.get("type")
+    layers = [state.wiring.entries[name] for name in fitting(pattern, state.known, place)]
+    if isinstance(said, Scalar):
+        layers = [entry for entry in layers if entry.type == said.text]
+    for key in own.entries:
+        having = [entry for entry in layers if LAYER_TYPES[entry.type].arg(key)]
+        if not having:
+            raise _nowhere(pattern, key, layers, own.at(key))
+        only = Table({key: own.entries[key]}, {key: own.at(key)}, own.place)
+        found += [Change(entry.name, only, own.at(key), pattern) for entry in having]
+    return found
+
+
+def _nowhere(pattern: str, key: str, layers: list[Entry], place: Place) -> SpecError:
+    known = {arg.name: None for entry in layers for arg in LAYER_TYPES[entry.type].args}
+    return SpecError(
+        f"no layer that `{pattern}` fits has an argument `{key}`",
+        where=place,
+        hint=closest(key, list(known)) or f"their arguments are {', '.join(known)}"
+        if known
+        else "give it an argument that changes, as in `{out_channels: x1.5}`",
+    )
 
 
 def _apply_one(state: _State, name: str, node: Node, place: Place) -> None:
@@ -136,7 +225,7 @@ def _apply_to_layer(state: _State, name: str, node: Table, place: Place) -> None
     own = without(node, "type", *inner, "branches")
     check_keys(entry.name, kind, own)
     if own.entries:
-        state.changes.append(_Change(entry.name, own, place))
+        state.changes.append(Change(entry.name, own, place))
     if "branches" in node.entries:
         _apply_branches(state, entry, node.entries["branches"], node.at("branches"))
     for key in node.entries:
@@ -268,15 +357,3 @@ def _unknown(wiring: Wiring, name: str, node: Table, place: Place) -> SpecError:
         where=place,
         hint=near or "a new layer says its `type:` and `after: NAME`",
     )
-
-
-def _changed(state: _State) -> Table:
-    """The tree with the noted arguments set."""
-    root = state.wiring.doc.root
-    for change in state.changes:
-        path = state.wiring.entries[change.name].path
-        table = table_at(root, path)
-        entries = {**table.entries, **change.node.entries}
-        places = {**table.places, **change.node.places}
-        root = replaced_table(root, path, Table(entries, places, table.place))
-    return root

@@ -26,14 +26,26 @@ class Wiring:
     outputs: tuple[str, ...]
 
 
+def walked(doc: Document) -> Mapping[str, Entry]:
+    """The layers of a document by name, without its edges."""
+    names = input_names(doc.root)
+    found = Found(reserved=frozenset({"input", *names}))
+    walk(doc.layers, _feed(doc, names), found)
+    return found.entries
+
+
+def _feed(doc: Document, names: Sequence[str]) -> Ref | None:
+    """What the first layer reads: the network's input where it has one."""
+    return Ref(names[0], ("",), doc.place) if len(names) == 1 else None
+
+
 def wire(doc: Document) -> Wiring:
     """The edges of a document. Raises SpecError for names that lead nowhere or twice."""
     names = input_names(doc.root)
     found = Found(reserved=frozenset({"input", *names}))
     if len(names) == 1 and names[0] != "input":
         found.ends["input"] = Ref(names[0], ("",), doc.place)
-    feed = Ref(names[0], ("",), doc.place) if len(names) == 1 else None
-    last = walk(doc.layers, feed, found)
+    last = walk(doc.layers, _feed(doc, names), found)
     if not found.entries or last is None:
         raise SpecError(
             "the spec has no layers",

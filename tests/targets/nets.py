@@ -1,0 +1,68 @@
+"""Small networks whose widths hang together in all the ways that a target has to know."""
+
+RESIDUAL = """
+net2net: 1
+input: [3, 8, 8]
+layers:
+  conv1: {type: Conv2d, out_channels: 8, kernel_size: 3, padding: 1}
+  bn1: {type: BatchNorm2d}
+  relu: {type: ReLU}
+  layer1:
+    0: &block
+      type: Add
+      branches:
+        - conv1: {type: Conv2d, out_channels: 16, kernel_size: 3, padding: 1}
+          bn1: {type: BatchNorm2d}
+          relu: {type: ReLU}
+          conv2: {type: Conv2d, out_channels: 8, kernel_size: 3, padding: 1}
+          bn2: {type: BatchNorm2d}
+        - {}
+    relu0: {type: ReLU}
+    1: *block
+    relu1: {type: ReLU}
+  pool: {type: AdaptiveAvgPool2d, output_size: 1}
+  flat: {type: Flatten}
+  fc: {type: Linear, out_features: 4}
+"""
+"""One stream of 8, and two widths of 16 inside of its blocks."""
+
+GROUPED = """
+net2net: 1
+input: [3, 4, 4]
+layers:
+  conv1: {type: Conv2d, out_channels: 24, kernel_size: 1}
+  conv2: {type: Conv2d, out_channels: 24, kernel_size: 3, padding: 1, groups: 4}
+  relu: {type: ReLU}
+  depthwise: {type: Conv2d, out_channels: 24, kernel_size: 3, padding: 1, groups: 24}
+  conv3: {type: Conv2d, out_channels: 16, kernel_size: 1}
+  norm: {type: GroupNorm, num_groups: 4}
+  conv4: {type: Conv2d, out_channels: 36, kernel_size: 1}
+  shuffle: {type: PixelShuffle, upscale_factor: 2}
+  flat: {type: Flatten}
+  fc: {type: Linear, out_features: 4}
+"""
+"""Groups, one group per channel, norms over groups, a pixel shuffle, a flatten."""
+
+CHAIN = """
+net2net: 1
+input: [12]
+layers:
+  fc1: {type: Linear, out_features: 16}
+  relu1: {type: ReLU}
+  fc2: {type: Linear, out_features: 10}
+  relu2: {type: ReLU}
+  out: {type: Linear, out_features: 4}
+"""
+
+NORMED = """
+net2net: 1
+input: [12]
+layers:
+  fc1: {type: Linear, out_features: 16}
+  norm1: {type: LayerNorm}
+  norm2: {type: LayerNorm}
+  fc2: {type: Linear, out_features: 16}
+  relu2: {type: ReLU}
+  out: {type: Linear, out_features: 4}
+"""
+"""The first width bears copies in equal number only, and the second anything."""
