@@ -20,16 +20,22 @@ FACTORS = st.decimals(1, 10, places=2).map(Fraction)
 
 @pytest.mark.parametrize(
     ("text", "factor"),
-    [("x1.5", Fraction(3, 2)), ("x2", Fraction(2)), ("×1.25", Fraction(5, 4)), ("x.5", Fraction(1, 2))],
-)  # fmt: skip
+    [
+        ("x1.5", Fraction(3, 2)),
+        ("x2", Fraction(2)),
+        ("×1.25", Fraction(5, 4)),
+        ("x.5", Fraction(1, 2)),
+    ],
+)
 def test_a_factor_is_exactly_what_is_written(text: str, factor: Fraction) -> None:
     assert is_factor(text)
     assert read_factor(text, "`width`", "t.yaml") == factor
 
 
 @pytest.mark.parametrize(
-    "value", ["x0", "x-1", "x", "xx2", "1.4", 1.4, 2, "1.5x", "x1e9", "x1001", "x1,5", "xnan", None, True]
-)  # fmt: skip
+    "value",
+    ["x0", "x-1", "x", "xx2", "1.4", 1.4, 2, "1.5x", "x1e9", "x1001", "x1,5", "xnan", None, True],
+)
 def test_what_is_no_factor_is_refused_with_its_place(value: object) -> None:
     with pytest.raises(SpecError, match="`width` is a factor") as caught:
         read_factor(value, "`width`", "t.yaml:3")

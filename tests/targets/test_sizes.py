@@ -219,9 +219,9 @@ def test_a_planned_growth_is_applied_and_undone(net2net: Net2Net, teach: Teach) 
         (("--set", "relu*.out_features=x2"), "has an argument `out_features`"),
         (("--spec", "said.yaml", "--width", "x2"), "--width is given, and the spec says `width`"),
         (("--spec", "net.yaml", "--width", "x2"), "this one extends nothing"),
-        (("--spec", "bias.yaml",), "`bias: x2` of `fc1` is no size"),
-        (("--spec", "empty.yaml",), "fc* maps arguments to values"),
-        (("--spec", "after.yaml",), "`fc*` is a pattern, which adds no layers"),
+        (("--spec", "bias.yaml"), "`bias: x2` of `fc1` is no size"),
+        (("--spec", "empty.yaml"), "fc* maps arguments to values"),
+        (("--spec", "after.yaml"), "`fc*` is a pattern, which adds no layers"),
     ],
 )
 def test_wrong_values_are_usage_errors(
