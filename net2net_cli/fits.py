@@ -94,7 +94,7 @@ def _check_one(laid: LaidTensor, found: TensorInfo, label: str) -> None:
             where=label,
             hint="correct the spec, or give the checkpoint that it describes",
         )
-    if laid.line.fill != "count" and found.dtype not in FLOATS:
+    if laid.line.fill not in ("count", "kept") and found.dtype not in FLOATS:
         raise CheckpointError(
             f"`{laid.name}` holds {found.dtype}, but growth needs floating weights",
             where=label,

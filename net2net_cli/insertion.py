@@ -153,6 +153,8 @@ class _Walk:
         if layer.name in self.matches:
             self._matched(layer)
             return
+        if any(line.fill == "kept" for line in LAYER_TYPES[layer.type].tensors):
+            raise self._refuse(layer, "nothing says what it holds", "write it as a Constant")
         match duty:
             case Exact():
                 self._identity(layer, duty)
@@ -371,6 +373,8 @@ class _Walk:
     def _zero(self, layer: Layer) -> None:
         """Demand what makes a new layer zero: its own parameters, or its input."""
         kind = LAYER_TYPES[layer.type]
+        if layer.type == "Constant":
+            raise self._refuse(layer, "it ends a branch that must add nothing")
         if kind.most != 1 and not kind.tensors:
             for position, name in enumerate(layer.inputs):
                 zero = kind.zeros in ("all", position)
@@ -394,7 +398,8 @@ class _Walk:
             self.need(layer.inputs[0], Zero(), layer.name)
             return
         self.zeroed.add(layer.name)
-        self.need(layer.inputs[0], Free(), layer.name)
+        for name in layer.inputs:
+            self.need(name, Free(), layer.name)
 
 
 def _shown(interval: Interval) -> str:

@@ -65,8 +65,9 @@ class Demand:
     joint: bool = False
 
     def borne_by(self, width: Width) -> frozenset[str]:
-        """What it leaves to one width of the axis: a mean over a part is none of the whole."""
-        return self.bears - MEAN if self.joint and self.axis != width else self.bears
+        """What it leaves to one width of the axis: the mean of a part is none of the whole's, and
+        zeros in a part change how many there are."""
+        return self.bears - MEAN - ZERO if self.joint and self.axis != width else self.bears
 
 
 @dataclass(frozen=True)

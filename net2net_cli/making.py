@@ -11,6 +11,7 @@ from net2net_cli.axismap import AxisMap, Mapper, product_map
 from net2net_cli.diff import Comparison
 from net2net_cli.expansion import Expansion, Kind, expand
 from net2net_cli.insertion import Exact
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import LaidTensor, shape_of
 from net2net_cli.moments import closed_form
 from net2net_cli.plan import Choices, Insert, Plan, Widen
@@ -98,6 +99,8 @@ class _Maker:
     def _dtype(self, tensor: LaidTensor, base: Base) -> str:
         if tensor.line.fill == "count":
             return self.dtypes[base.name] if isinstance(base, Copy) else "int64"
+        if isinstance(base, Copy) and not self.dtypes[base.name].startswith(("float", "bfloat")):
+            return self.dtypes[base.name]
         if self.choices.dtype:
             return self.choices.dtype
         return self.dtypes[base.name] if isinstance(base, Copy) else self.common
@@ -137,18 +140,20 @@ class _Maker:
         layer = self.comparison.target.spec.layer(tensor.layer)
         weight = self.comparison.target.tensors.get(f"{tensor.layer}.weight", tensor)
         fan_in = prod(weight.shape[1:]) if len(weight.shape) > 1 else 1
-        init = layer.args.get("init", 0.0)
         gain = gain_of(axes, tensor) if axes else 1.0
-        return Filling(tensor.line.fill, max(fan_in, 1) ** -0.5, float(str(init)), gain)
+        init = float(str(layer.args.get("init", 0.0)))
+        bound = init if tensor.line.fill == "scaled" else max(fan_in, 1) ** -0.5
+        return Filling(tensor.line.fill, bound, init, gain)
 
     def _scale(self, tensor: LaidTensor) -> float:
-        """sqrt(n/m) for the gain of a LayerNorm over a width grown by its mean."""
+        """sqrt(n/m) for the gain of a norm over a width grown by its mean, or by zeros."""
         layer = self.comparison.target.spec.layer(tensor.layer)
-        if layer.type != "LayerNorm" or tensor.line.name != "weight" or len(tensor.axes) != 1:
+        norm = LAYER_TYPES[layer.type].rule == "norm"
+        if not norm or tensor.line.name != "weight" or len(tensor.axes) != 1:
             return 1.0
         axis = tensor.axes[0][0].axis
         grown = self.grown.get(axis) if isinstance(axis, Width) else None
-        if grown is None or grown.expansion != "mean":
+        if grown is None or grown.expansion not in ("mean", "zero"):
             return 1.0
         return float((grown.before / grown.after) ** 0.5)
 

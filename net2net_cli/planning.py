@@ -175,8 +175,9 @@ def _times(axis: Axis, comparison: Comparison) -> Fraction | None:
 
 
 def _rescales(comparison: Comparison, widens: list[Widen]) -> list[Rescale]:
-    """Eps . n/m for every LayerNorm over a width that grows by its mean (MATH: LayerNorm)."""
-    means = {Width(w.width): w for w in widens if w.expansion == "mean"}
+    """Eps . n/m for every LayerNorm over a width that grows by its mean, and every RMSNorm over one
+    that grows by zeros (MATH: LayerNorm, RMSNorm)."""
+    means = {Width(w.width): w for w in widens if w.expansion in ("mean", "zero")}
     found = []
     for demand in comparison.target.demands:
         if not demand.joint or demand.axis not in means:
@@ -192,7 +193,8 @@ def _rescales(comparison: Comparison, widens: list[Widen]) -> list[Rescale]:
                 "eps",
                 eps,
                 eps * grown.before / grown.after,
-                "the variance of the grown width is smaller by the same factor",
+                f"the {'mean square' if layer.type == 'RMSNorm' else 'variance'} of the grown width"
+                " is smaller by the same factor",
             )
         )
     return found

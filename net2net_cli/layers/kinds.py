@@ -54,9 +54,10 @@ class Arg:
     none: bool = False
 
 
-Fill = Literal["uniform", "normal", "scaled", "ones", "zeros", "init", "count"]
-"""How an entry is initialised: uniform in +-1/sqrt(fan-in), N(0, 1), N(0, a family's own standard
-deviation squared), 1, 0, argument ``init``; ``count`` is the int64 0 of ``num_batches_tracked``."""
+Fill = Literal["uniform", "normal", "scaled", "ones", "zeros", "init", "count", "kept"]
+"""How an entry is initialised: uniform in +-1/sqrt(fan-in), N(0, 1), N(0, the square of a family's
+own standard deviation, or of argument ``init``), 1, 0, argument ``init``; ``count`` is the int64 0
+of ``num_batches_tracked``; ``kept`` tensors are of any dtype and never change."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ Rule = Literal[
     "unshuffle", "shuffle", "channel_shuffle", "maxout", "glu", "add", "multiply", "concat",
     "subtract", "divide", "extreme", "chunk", "slice", "select", "unflatten", "reshape",
     "transpose", "squeeze", "unsqueeze", "expand", "reorder", "pad", "unfold", "reduce",
-    "normalize", "matmul", "einsum",
+    "normalize", "matmul", "einsum", "parameter", "constant", "index", "bag",
 ]  # fmt: skip
 """Which axes a layer acts on (``laying`` has one function for each):
 
@@ -104,7 +105,8 @@ class LayerType:
     """One layer type. ``low``/``high`` bound its outputs whatever comes in; ``fixes`` is the
     interval of values that it leaves as they are; ``zero`` says whether it maps 0 to 0. It reads
     at least ``fewest`` values and at most ``most`` (None: any number, which may be branches); it
-    gives zeros where all of them are zero, or where that one at place ``zeros`` is."""
+    gives zeros where all of them are zero, or where that one at place ``zeros`` is. That at place
+    ``ids`` holds whole numbers."""
 
     name: str
     rule: Rule
@@ -121,6 +123,7 @@ class LayerType:
     fewest: int = 1
     most: int | None = 1
     zeros: Literal["all"] | int = 0
+    ids: int | None = None
 
     def arg(self, name: str) -> Arg | None:
         """The argument of that name, or None."""

@@ -125,6 +125,11 @@ def _pad(name: str, rank: int, *extra: Arg, zero: bool = True) -> LayerType:
     return LayerType(f"{name}{rank}d", "channels", args, rank, "c -> c", spatial="pad", zero=zero)
 
 
+_NORM_TENSORS = (
+    TensorLine("weight", "*", "ones", when="elementwise_affine"),
+    TensorLine("bias", "*", "zeros", when="elementwise_affine bias"),
+)
+
 _NORMS = (
     *(_batch_norm("BatchNorm", rank, True, True) for rank in (1, 2, 3)),
     *(_batch_norm("InstanceNorm", rank, False, False) for rank in (1, 2, 3)),
@@ -154,21 +159,59 @@ _NORMS = (
             flag("elementwise_affine", True),
             flag("bias", True),
         ),
-        tensors=(
-            TensorLine("weight", "*", "ones", when="elementwise_affine"),
-            TensorLine("bias", "*", "zeros", when="elementwise_affine bias"),
+        tensors=_NORM_TENSORS,
+    ),
+    LayerType(
+        "LayerNorm2d",
+        "norm",
+        (
+            Arg("normalized_shape", "ints", "inferred"),
+            number("eps", 1e-5),
+            flag("elementwise_affine", True),
+            flag("bias", True),
         ),
+        2,
+        tensors=_NORM_TENSORS,
+    ),
+    LayerType(
+        "RMSNorm",
+        "norm",
+        (
+            Arg("normalized_shape", "ints", "inferred"),
+            Arg("eps", "float", none=True),
+            flag("elementwise_affine", True),
+        ),
+        tensors=_NORM_TENSORS[:1],
+    ),
+    LayerType(
+        "LocalResponseNorm",
+        "channels",
+        (
+            Arg("size", "int", "required"),
+            number("alpha", 1e-4),
+            number("beta", 0.75),
+            number("k", 1.0),
+        ),
+        -1,
+        "c -> c",
     ),
     LayerType(
         "LayerScale",
         "channels",
-        (Arg("num_features", "int", "inferred"), number("init", 1e-6)),
+        (
+            Arg("num_features", "int", "inferred"),
+            number("init", 1e-6),
+            Arg("dim", "int", default=1, low=-1),
+        ),
         -1,
         "c -> c",
         (TensorLine("", "c", "init", trailing=-1),),
         {"num_features": "c"},
     ),
 )
+
+_DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
+           "bool")  # fmt: skip
 
 _PARAMETRIC = (
     LayerType(
@@ -199,6 +242,63 @@ _PARAMETRIC = (
         "-> out",
         (TensorLine("weight", "ids -> out", "normal"),),
         {"num_embeddings": "ids", "embedding_dim": "out"},
+        ids=0,
+    ),
+    LayerType(
+        "EmbeddingBag",
+        "bag",
+        (
+            Arg("num_embeddings", "int", "required"),
+            Arg("embedding_dim", "int", "required"),
+            Arg("mode", "str", default="mean", choices=("mean", "sum", "max")),
+            Arg("padding_idx", "int", low=-(2**62), none=True),
+        ),
+        0,
+        "-> out",
+        (TensorLine("weight", "ids -> out", "normal"),),
+        {"num_embeddings": "ids", "embedding_dim": "out"},
+        ids=0,
+    ),
+    LayerType(
+        "Parameter",
+        "parameter",
+        (
+            Arg("shape", "ints", "required"),
+            flag("batched", False),
+            number("init", 0.02),
+        ),
+        tensors=(TensorLine("", "*", "scaled"),),
+        sizes={"shape": ""},
+        fewest=0,
+        most=0,
+    ),
+    LayerType(
+        "Buffer",
+        "parameter",
+        (
+            Arg("shape", "ints", "required"),
+            flag("batched", False),
+            Arg("dtype", "str", default="float32", choices=_DTYPES),
+        ),
+        tensors=(TensorLine("", "*", "kept", buffer=True),),
+        sizes={"shape": ""},
+        fewest=0,
+        most=0,
+    ),
+    LayerType(
+        "Constant",
+        "constant",
+        (
+            Arg("value", "numbers", none=True),
+            Arg("shape", "ints", none=True),
+            Arg("data", "text", none=True),
+            Arg("dtype", "str", default="float32", choices=_DTYPES),
+        ),
+        fewest=0,
+        most=0,
+    ),
+    LayerType(
+        "IndexSelect", "index", (Arg("dim", "int", "required", low=-9),), fewest=2, most=2, ids=1
     ),
     *(_conv(rank) for rank in (1, 2, 3)),
     *(_conv_transpose(rank) for rank in (1, 2, 3)),
@@ -261,4 +361,7 @@ several inputs; Permute takes torch.permute's ``dims`` without the batch axis' 0
 (``dims: [2, 3, 1]`` is NCHW to NHWC); Maxout takes the largest of ``pieces`` adjacent channels,
 ``x.unflatten(dim, (-1, pieces)).amax(dim + 1)``; LayerScale multiplies each channel of axis 1 by
 a parameter stored under the layer's own name with shape ``[C, 1, 1]`` for images (as torchvision's
-ConvNeXt does)."""
+ConvNeXt does), or of the last axis by one of shape ``[C]`` (``dim: -1``); LayerNorm2d is
+torchvision's. Parameter, Buffer and Constant read nothing: they give a tensor, stored under the
+layer's own name or written in the spec, which is the same for all examples; IndexSelect takes its
+entries where another of them says."""

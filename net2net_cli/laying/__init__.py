@@ -43,20 +43,23 @@ _KEEP_IDS = MOVES | {"add", "multiply", "concat"}
 def _check_ids(spec: Spec) -> None:
     """Embeddings read whole numbers, and nothing else does."""
     whole = {i.name for i in spec.inputs if not i.dtype.startswith(("float", "bfloat"))}
+    whole |= {layer.name for layer in spec.layers if "int" in str(layer.args.get("dtype"))}
     for layer in spec.layers:
+        place = LAYER_TYPES[layer.type].ids
         keeps = layer.type == "Identity" or LAYER_TYPES[layer.type].rule in _KEEP_IDS
         ids = [name for name in layer.inputs if name in whole]
-        if ids and layer.type != "Embedding" and not keeps:
+        wrong = [name for name in ids if place is None or layer.inputs[place] != name]
+        if wrong and not keeps:
             raise SpecError(
-                f"`{layer.name}` ({layer.type}) reads `{ids[0]}`, which holds whole numbers",
+                f"`{layer.name}` ({layer.type}) reads `{wrong[0]}`, which holds whole numbers",
                 where=layer.place,
                 hint="put an Embedding between them",
             )
-        if layer.type == "Embedding" and not ids:
+        if place is not None and layer.inputs[place] not in ids:
             raise SpecError(
-                f"`{layer.name}` looks up whole numbers, but `{layer.inputs[0]}` holds none",
+                f"`{layer.name}` looks up whole numbers, but `{layer.inputs[place]}` holds none",
                 where=layer.place,
                 hint="give the input `dtype: int64` and `high:`",
             )
-        if keeps and len(ids) == len(layer.inputs):
+        if keeps and ids and len(ids) == len(layer.inputs):
             whole.add(layer.name)

@@ -8,6 +8,7 @@ convolution): then the layer acts on it alone, and reading it copies.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from net2net_cli.axes import Axis, Number, product, total, widths
 from net2net_cli.errors import SpecError
@@ -35,6 +36,13 @@ Scope = Mapping[str, Axis]
 
 def channels(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
     """Layers whose first axis holds channels and whose other axes are spatial."""
+    if layer.args.get("dim") == -1 and len(data.axes) > 1:  # a LayerScale of the last axis
+        axes = data.axes[-1:]
+        channels(builder, layer, kind, replace(data, axes=axes))
+        for axis in data.axes[:-1]:
+            reason = f"{layer.type} acts on each of its positions alone"
+            builder.demand(axis, EACH | ZERO, layer.name, reason)
+        return data
     _check_rank(layer, kind, data)
     scope = _scope(builder, layer, kind, data)
     spatial = _spatial(builder, layer, kind, data)
@@ -81,7 +89,14 @@ def norm(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
             f"`{layer.name}` normalises {count} axes, but gets {len(data.axes)}",
             where=place_of(layer, "normalized_shape"),
         )
-    axes = data.axes[len(data.axes) - count :]
+    first = 0 if layer.type == "LayerNorm2d" else len(data.axes) - count
+    axes = data.axes[first : first + count]
+    if layer.type == "LayerNorm2d" and (count != 1 or len(data.axes) != 3):
+        raise SpecError(
+            f"`{layer.name}` (LayerNorm2d) normalises the channels of an image,"
+            f" but `{layer.inputs[0]}` gives {len(data.axes)} axes beside the batch",
+            where=layer.place,
+        )
     sizes = tuple(builder.unifier.size(axis) for axis in axes)
     if given is not None and given != sizes:
         raise SpecError(
@@ -92,20 +107,40 @@ def norm(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
     for line in kind.tensors:
         if has_tensor(line, layer.args):
             factors = tuple((Factor(axis, "write"),) for axis in axes)
-            _add(builder, layer, line, factors, settled=False)
+            add_tensor(builder, layer, line, factors, settled=False)
     builder.arguments[layer.name] = {"normalized_shape": axes}
-    single = count == 1 and bool(layer.args["elementwise_affine"]) and not data.normed
-    builder.demand(
-        product(*axes),
-        frozenset({"even"}) | (MEAN if single else NOTHING),
-        layer.name,
-        "LayerNorm takes mean and variance over it: only copies in equal number"
-        + (", or new channels that hold the mean, keep them" if single else " keep them"),
-        joint=True,
-    )
-    for axis in data.axes[: len(data.axes) - count]:
-        builder.demand(axis, EACH, layer.name, "LayerNorm acts on each of its positions alone")
-    return Data(data.axes, settled=count == 1, normed=True)
+    affine = count == 1 and bool(layer.args["elementwise_affine"])
+    bears, reason = (_rms if layer.type == "RMSNorm" else _mean)(layer, data, affine=affine)
+    builder.demand(product(*axes), bears, layer.name, reason, joint=True)
+    for axis in (*data.axes[:first], *data.axes[first + count :]):
+        reason = f"{layer.type} acts on each of its positions alone"
+        builder.demand(axis, EACH, layer.name, reason)
+    mean = layer.type != "RMSNorm"
+    return Data(data.axes, settled=count == 1 and mean, normed=mean or data.normed)
+
+
+def _mean(layer: Layer, data: Data, *, affine: bool) -> tuple[frozenset[str], str]:
+    """What LayerNorm bears, and why no more."""
+    reason = f"{layer.type} takes mean and variance over it: only copies in equal number"
+    if affine and not data.normed:
+        return _EVEN | MEAN, f"{reason}, or new channels that hold the mean, keep them"
+    return _EVEN, f"{reason} keep them"
+
+
+def _rms(layer: Layer, _data: Data, *, affine: bool) -> tuple[frozenset[str], str]:
+    """What RMSNorm bears: gain and eps must change with a width that grows by zeros."""
+    reason = "RMSNorm takes the mean square over it: only copies in equal number"
+    if not affine:
+        return _EVEN, f"{reason} keep it"
+    if layer.args["eps"] is None:
+        return _EVEN, (
+            f"{reason} keep it; with an eps of its own (`eps: 1e-6`) new channels that are zero"
+            " would, but torch's depends on the dtype"
+        )
+    return _EVEN | ZERO, f"{reason}, or new channels that are zero, keep it"
+
+
+_EVEN = frozenset({"even"})
 
 
 def _check_rank(layer: Layer, kind: LayerType, data: Data) -> None:
@@ -222,6 +257,9 @@ def _bear_channels(
             " them; whole new groups (`num_groups`) are free",
             joint=True,
         )
+    elif layer.type == "LocalResponseNorm":
+        reason = "LocalResponseNorm divides by its neighbours: only zeros behind them keep it"
+        builder.demand(data.axes[0], ZERO, layer.name, reason, joint=True)
     elif "in" in scope:
         builder.demand(scope["groups"], each, layer.name, "a convolution acts on each group alone")
     else:
@@ -242,10 +280,10 @@ def _add_tensors(
             axes += tuple((Factor(Number(integer(k)), "write"),) for k in kernel)
         if line.trailing:
             axes += ((Factor(Number(1), "write"),),) * spatial
-        _add(builder, layer, line, axes, settled=data.settled)
+        add_tensor(builder, layer, line, axes, settled=data.settled)
 
 
-def _add(
+def add_tensor(
     builder: Builder,
     layer: Layer,
     line: TensorLine,
@@ -253,6 +291,7 @@ def _add(
     *,
     settled: bool,
 ) -> None:
+    """Give a layer one of its tensors; ``settled`` as in LaidTensor."""
     shape = shape_of(axes, builder.unifier.sizes)
     name = tensor_name(layer.name, line)
     builder.add_tensor(LaidTensor(name, layer.name, line, axes, shape, settled), layer)

@@ -31,6 +31,7 @@ from net2net_cli.laying.moving import (
     unsqueeze,
 )
 from net2net_cli.laying.reducing import normalize, reduce, softmax
+from net2net_cli.laying.tensors import bag, constant, index, parameter
 from net2net_cli.layout import EACH, MEAN, NOTHING, ZERO, Data
 from net2net_cli.network import Layer
 
@@ -47,6 +48,8 @@ def apply_layer(builder: Builder, layer: Layer) -> Data:
     """
     kind = LAYER_TYPES[layer.type]
     inputs = [builder.values[name] for name in layer.inputs]
+    if kind.most == 0:
+        return _SOURCES[kind.rule](builder, layer, kind)
     if kind.most != 1:
         return _JOINS[kind.rule](builder, layer, inputs)
     return _RULES[kind.rule](builder, layer, kind, inputs[0])
@@ -66,6 +69,7 @@ _RULES: dict[str, Callable[[Builder, Layer, LayerType, Data], Data]] = {
     "features": features,
     "norm": norm,
     "lookup": lookup,
+    "bag": bag,
     "pointwise": _pointwise,
     "softmax": softmax,
     "reduce": reduce,
@@ -99,4 +103,9 @@ _JOINS: dict[str, Callable[[Builder, Layer, Sequence[Data]], Data]] = {
     "concat": concat,
     "matmul": matmul,
     "einsum": einsum,
+    "index": index,
+}
+_SOURCES: dict[str, Callable[[Builder, Layer, LayerType], Data]] = {
+    "parameter": parameter,
+    "constant": constant,
 }

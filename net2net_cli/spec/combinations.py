@@ -132,6 +132,15 @@ def _moved(kind: str, args: Args) -> Iterator[Wrong]:
         yield "pad", "two numbers for each axis", "before and after, the last axis first"
 
 
+def _constant(kind: str, args: Args) -> Iterator[Wrong]:
+    if kind != "Constant":
+        return
+    if args["value"] is None and (args["shape"] is None or args["data"] is None):
+        yield "value", "given, or `shape` and `data`", "write `value: [0.5, 1.0]`"
+    if args["value"] is not None and (args["shape"] or args["data"]):
+        yield "data", "left out where `value` is given", "remove it, and `shape`"
+
+
 _PLAIN = re.compile(r"[A-Za-z]+(,[A-Za-z]+)*->[A-Za-z]+")
 
 
@@ -151,5 +160,5 @@ def _equation(kind: str, args: Args) -> Iterator[Wrong]:
 
 _RULES: tuple[Callable[[str, Args], Iterator[Wrong]], ...] = (
     _dropout, _eps, _bounds, _upsample, _same, _pool, _transposed, _permutation, _padding_idx,
-    _clamp, _shape, _chunk, _moved, _equation,
+    _clamp, _constant, _shape, _chunk, _moved, _equation,
 )  # fmt: skip

@@ -38,6 +38,7 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "Chunk": lambda x, chunks, index, dim: x.chunk(chunks, dim)[index],
     "Slice": lambda x, dim, start, end, step: _sliced(x, dim, slice(start, end, step)),
     "Select": torch.select,
+    "IndexSelect": lambda x, index, dim: _indexed(x, index[0], dim),
     # axes summed over
     "Mean": torch.mean,
     "Sum": torch.sum,
@@ -87,6 +88,12 @@ def _sliced(x: Tensor, dim: int, part: slice) -> Tensor:
     at = [slice(None)] * x.dim()
     at[dim] = part
     return x[tuple(at)]
+
+
+def _indexed(x: Tensor, index: Tensor, dim: int) -> Tensor:
+    found = x.index_select(dim, index.flatten())
+    at = dim % x.dim()
+    return found.reshape(*x.shape[:at], *index.shape, *x.shape[at + 1 :])
 
 
 def _as_many(values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

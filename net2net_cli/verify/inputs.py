@@ -93,7 +93,7 @@ def _bound(spec: Spec, declared: Input) -> int | None:
 def _embeddings(spec: Spec, name: str) -> Iterator[Layer]:
     for layer in spec.layers:
         if name in layer.inputs:
-            if layer.type == "Embedding":
+            if "num_embeddings" in layer.args:
                 yield layer
             elif layer.type == "Identity" or LAYER_TYPES[layer.type].rule in MOVES:
                 yield from _embeddings(spec, layer.name)

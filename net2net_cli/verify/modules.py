@@ -9,14 +9,17 @@ device: parameters have shapes but no memory until a checkpoint's tensors take t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from net2net_cli.errors import SpecError
+from net2net_cli.layers.constants import unpacked
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
+from net2net_cli.verify.deferred import ordinary
 from net2net_cli.verify.functions import FUNCTIONS, Function
 
 Shape = tuple[int, ...]
@@ -26,13 +29,42 @@ _INFERRED_SIZES = {
     "num_features": 1,
     "num_channels": 1,
     "in_features": -1,
-    "normalized_shape": -1,
+    "normalized_shape": 1,
 }
 """Which axis of the incoming value an inferred argument is the size of."""
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of images, as torchvision's ConvNeXt has it."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        """``[N, C, H, W]`` -> the same shape."""
+        return super().forward(value.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Held(nn.Module):
+    """A tensor that is there whatever comes in, under a batch of one; ``kind`` is its layer's."""
+
+    def __init__(self, kind: str, args: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.batched = bool(args.get("batched"))
+        dtype = getattr(torch, args.get("dtype", "float32"))
+        if kind == "Parameter":
+            self.value = nn.Parameter(torch.empty(args["shape"]))
+        elif kind == "Buffer":
+            self.register_buffer("value", torch.empty(args["shape"], dtype=dtype))
+        else:  # is written in the spec, so that no checkpoint brings it in
+            self.register_buffer("value", _constant(args, dtype), persistent=False)
+
+    def forward(self) -> Tensor:
+        """The tensor as stored, or with an axis for the batch."""
+        value = ordinary(self.value)
+        return value if self.batched else value[None]
+
+
 class LayerScale(nn.Module):
-    """Each channel of axis 1 times its own factor; ``factor`` has the shape ``[C, 1, ...]``."""
+    """Each channel of axis 1 times its own factor; ``factor`` has the shape ``[C, 1, ...]``, or
+    ``[C]`` for the last axis."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -53,10 +85,11 @@ def make_module(layer: Layer, shapes: tuple[Shape, ...]) -> nn.Module:
         raise SpecError(f"unknown layer type {layer.type}", where=layer.place)
     _check_rank(layer, shapes)
     _check_dim(layer, shapes)
-    args = _arguments(layer, shapes[0])
+    shape = shapes[0] if shapes else ()
+    args = _arguments(layer, shape)
     try:
         with torch.device("meta"):
-            return _construct(layer.type, args, shapes[0]).eval()
+            return _construct(layer.type, args, shape).eval()
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise SpecError(
             f"torch cannot build {layer.name} ({layer.type}): {first_line(error)}",
@@ -65,8 +98,18 @@ def make_module(layer: Layer, shapes: tuple[Shape, ...]) -> nn.Module:
 
 
 def own_key(layer: Layer, name: str) -> str:
-    """The key in the state dict of a layer's own tensor; a LayerScale's is the layer's name."""
-    return layer.name if layer.type == "LayerScale" else f"{layer.name}.{name}"
+    """The key in the state dict of a layer's own tensor; the only one of some types has the
+    layer's name."""
+    nameless = any(not line.name for line in LAYER_TYPES[layer.type].tensors)
+    return layer.name if nameless else f"{layer.name}.{name}"
+
+
+def _constant(args: Mapping[str, Any], dtype: torch.dtype) -> Tensor:
+    """Not on the meta device, which holds no values."""
+    if args["value"] is not None:
+        return torch.tensor(args["value"], dtype=dtype, device="cpu")
+    raw = bytearray(unpacked(args))
+    return torch.frombuffer(raw, dtype=dtype).reshape(args["shape"]).clone()
 
 
 def first_line(error: Exception) -> str:
@@ -79,8 +122,15 @@ def _construct(kind: str, args: dict[str, Any], shape: Shape) -> nn.Module:
         case kind if kind in FUNCTIONS:
             return Function(kind, args)
         case "LayerScale":
-            return LayerScale((args["num_features"], *(1,) * (len(shape) - 2)))
-        case "Embedding":  # given a table it draws none, which on meta loads torch's compiler
+            ones = (1,) * (len(shape) - 2) if args["dim"] == 1 else ()
+            return LayerScale((args["num_features"], *ones))
+        case "LayerNorm2d":
+            return LayerNorm2d(**args)
+        case "Parameter" | "Buffer" | "Constant":
+            return Held(kind, args)
+        case (
+            "Embedding" | "EmbeddingBag"
+        ):  # given a table it draws none, which on meta loads torch's compiler
             args |= {"_weight": torch.empty(args["num_embeddings"], args["embedding_dim"])}
         case "LPPool1d":  # torch multiplies by the kernel's size: a tuple of one is not a number
             args |= {name: _single(args.get(name)) for name in ("kernel_size", "stride")}
@@ -94,7 +144,8 @@ def _arguments(layer: Layer, shape: Shape) -> dict[str, Any]:
     for arg in LAYER_TYPES[layer.type].args:
         if arg.need != "inferred":
             continue
-        axis = _INFERRED_SIZES[arg.name]
+        last = layer.args.get("dim") == -1 or arg.name == "normalized_shape"
+        axis = -1 if last and layer.type != "LayerNorm2d" else _INFERRED_SIZES[arg.name]
         size = shape[axis]
         if arg.name == "normalized_shape":  # may span several axes: torch checks it
             args.setdefault(arg.name, (size,))
@@ -131,7 +182,7 @@ _COUNTED = ("dim", "dim0", "dim1", "dims")
 
 def _check_dim(layer: Layer, shapes: tuple[Shape, ...]) -> None:
     """Across the batch, examples would mix."""
-    axes = len(shapes[0]) + (layer.type == "Unsqueeze")
+    axes = len(shapes[0]) + (layer.type == "Unsqueeze") if shapes else 0
     for name in _COUNTED:
         said = layer.args.get(name)
         dims = said if isinstance(said, tuple) else (said,)

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from net2net_cli.errors import SpecError
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer, Spec
 from net2net_cli.verify.comparison import Mode
 from net2net_cli.verify.division import fill
@@ -190,6 +191,9 @@ def _shape_of(layer: Layer, module: nn.Module, read: list[Tensor], dtype: torch.
     _check_floats(layer, module, read)
     try:
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # of slow paths, once
+            if not read:
+                constant: Tensor = module()
+                return constant.to("meta")
             shape = shape_after(layer, module, read, dtype)
             made: Tensor = module(*read) if shape is None else read[0].new_empty(shape)
     except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError) as error:
@@ -203,7 +207,8 @@ def _shape_of(layer: Layer, module: nn.Module, read: list[Tensor], dtype: torch.
 
 def _check_floats(layer: Layer, module: nn.Module, read: list[Tensor]) -> None:
     """The meta device lets whole numbers into layers that refuse them when they run."""
-    computes = layer.type != "Embedding" and any(True for _ in module.parameters())
+    looks_up = LAYER_TYPES[layer.type].ids is not None
+    computes = not looks_up and any(True for _ in module.parameters())
     if computes and not all(value.is_floating_point() for value in read):
         raise SpecError(
             f"{layer.name} ({layer.type}) reads whole numbers, but computes with floats",

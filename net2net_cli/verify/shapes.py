@@ -19,7 +19,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
 from net2net_cli.verify.functions import Function
-from net2net_cli.verify.modules import LayerScale, Shape
+from net2net_cli.verify.modules import LayerNorm2d, LayerScale, Shape
 
 _SMOOTH = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 """Modes of Upsample that mix neighbours, and the axes of what each is for."""
@@ -67,11 +67,13 @@ def shape_after(
 def _keeps_shape(layer: Layer, module: nn.Module, shape: Shape) -> bool:
     """Whether the layer reads such a value and gives one of the same shape."""
     match module:
-        case _BatchNorm() | nn.GroupNorm() | LayerScale():
+        case _BatchNorm() | nn.GroupNorm() | LayerScale() | nn.LocalResponseNorm():
             return True
         case _InstanceNorm():
             return module.track_running_stats or prod(shape[2:]) > 1
-        case nn.LayerNorm():
+        case LayerNorm2d():
+            return shape[1:2] == tuple(module.normalized_shape)
+        case nn.LayerNorm() | nn.RMSNorm():
             return shape[-len(module.normalized_shape) :] == tuple(module.normalized_shape)
         case nn.PReLU():
             return module.num_parameters == 1 or shape[1:2] == (module.num_parameters,)

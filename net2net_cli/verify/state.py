@@ -65,10 +65,12 @@ def load_state(
 
 def _slots(layer: Layer, module: nn.Module) -> list[Slot]:
     """The module's parameters and buffers; ``share`` gives a tensor another's key."""
+    kept = module.state_dict().keys()
     share = {own_key(layer, name): key for name, key in layer.share.items()}
     return [
         Slot(layer, name, share.get(own_key(layer, name), own_key(layer, name)), wanted)
         for name, wanted in (*module.named_parameters(), *module.named_buffers())
+        if name in kept
     ]
 
 

@@ -153,6 +153,12 @@ def norms() -> Iterator[Net]:
             bears=ZERO,
         )
     yield between(
+        "LocalResponseNorm",
+        "{type: LocalResponseNorm, size: 3, alpha: 0.5}",
+        nn.LocalResponseNorm(3, 0.5),
+        bears=frozenset({"zero"}),
+    )
+    yield between(
         "GroupNorm:more groups",
         "{type: GroupNorm, num_groups: $n}",
         lambda n: nn.GroupNorm(n, 3 * n),

@@ -158,6 +158,8 @@ def test_a_wrong_argument_says_where_and_what_to_do(layer: str, message: str, hi
         ("type: Unflatten, dim: 1, unflattened_size: [-1, -1]", "unflattened_size", "-1"),
         ("type: Reshape, shape: [0, 2]", "shape", "-1"),
         ("type: Expand, sizes: [0]", "sizes", "-1"),
+        ("type: Constant", "value", "value: [0.5, 1.0]"),
+        ("type: Constant, value: 1, data: abc", "data", "remove it"),
         ("type: Chunk, chunks: 2, index: 2", "index", "first chunk is 0"),
         ("type: Roll, shifts: [1, 2], dims: [1]", "shifts", "how far"),
         ("type: Flip, dims: [1, 1]", "dims", "once"),
@@ -203,7 +205,7 @@ REQUIRED = {
     "int": "2", "size": "2", "pads": "1", "float": "1.0", "ints": "[1]", "text": "nij->ni",
     "numbers": "[1, 2.5]",
 }  # fmt: skip
-ALSO = {"Upsample": "scale_factor: 2", "Clamp": "min: 0.5"}
+ALSO = {"Upsample": "scale_factor: 2", "Clamp": "min: 0.5", "Constant": "value: [[1, 2.5]]"}
 INSTEAD = {"Pad": "pad: [1, 2]", "Chunk": "chunks: 3, index: 2"}
 
 

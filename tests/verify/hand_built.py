@@ -22,7 +22,9 @@ def network_spec(*layers: Layer, shape: tuple[int, ...] = (3, 8, 8), outputs=(),
     before, linked = "input", []
     for one in layers:
         linked.append(
-            one if one.inputs else Layer(one.name, one.type, one.args, (before,), one.share)
+            one
+            if one.inputs or LAYER_TYPES[one.type].most == 0
+            else Layer(one.name, one.type, one.args, (before,), one.share)
         )
         before = one.name
     return Spec(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from net2net_cli.layers.constants import packed
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Input
 from net2net_cli.verify.network import as_mode, build
@@ -27,6 +28,15 @@ FUNCTIONS = {
         "Erf", "Sign",
     )
 }  # fmt: skip
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """As torchvision's ConvNeXt has it."""
+
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1)
+        x = functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
 
 
 class Told(nn.Module):
@@ -62,6 +72,10 @@ def cases():
         IMAGE,
         nn.LayerNorm((9, 9), bias=False),
     )
+    yield "LayerNorm2d", {"eps": 1e-3}, IMAGE, LayerNorm2d(4, eps=1e-3)
+    yield "RMSNorm", {}, (3, 4), nn.RMSNorm(4)
+    yield "RMSNorm", {"normalized_shape": (9, 9), "eps": 1e-3}, IMAGE, nn.RMSNorm((9, 9), eps=1e-3)
+    yield "LocalResponseNorm", {"size": 3}, IMAGE, nn.LocalResponseNorm(3)
     yield "PixelShuffle", {"upscale_factor": 2}, IMAGE, nn.PixelShuffle(2)
     yield "PixelUnshuffle", {"downscale_factor": 3}, IMAGE, nn.PixelUnshuffle(3)
     yield "ChannelShuffle", {"groups": 2}, IMAGE, nn.ChannelShuffle(2)
@@ -209,7 +223,8 @@ def spatial_cases(rank, shape):
 CASES = list(cases())
 ELSEWHERE = {
     "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Concat", "MatMul", "Einsum",
-    "LayerScale", "Embedding", *POSITIVE,
+    "LayerScale", "Embedding", "EmbeddingBag", "Parameter", "Buffer", "Constant", "IndexSelect",
+    *POSITIVE,
 }  # fmt: skip
 
 
@@ -293,6 +308,66 @@ def test_maxout_takes_the_largest_of_adjacent_channels():
     x = torch.tensor([[1.0, 5, 2, 3, -1, -4]], dtype=torch.float64)
     spec = network_spec(layer("m", "Maxout", pieces=2), shape=(6,))
     assert build(spec, {})(x)[0].tolist() == [[5, 3, -1]]
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum", "max"])
+def test_embedding_bag_joins_the_vectors_of_several_ids(mode):
+    table = nn.EmbeddingBag(7, 3, mode=mode, padding_idx=2).double()
+    args = {"num_embeddings": 7, "embedding_dim": 3, "mode": mode, "padding_idx": 2}
+    spec = network_spec(
+        layer("bag", "EmbeddingBag", "ids", **args), inputs=[Input("ids", (5,), "int64")]
+    )
+    ids = torch.randint(7, (4, 5))
+    torch.testing.assert_close(build(spec, {"bag.weight": table.weight})(ids)[0], table(ids))
+
+
+PACKED = {"shape": (2, 3), "data": packed(torch.arange(6.0).numpy().tobytes())}
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "held"),
+    [
+        ("Parameter", {"shape": (2, 3)}, torch.randn(2, 3, dtype=torch.float64)),
+        ("Parameter", {"shape": (1, 2, 3), "batched": True}, torch.randn(1, 2, 3).double()),
+        ("Buffer", {"shape": (2, 3)}, torch.randn(2, 3, dtype=torch.float64)),
+        ("Constant", {"value": ((1, 2.5, 3), (4, 5, 6))}, None),
+        ("Constant", PACKED, None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_tensors_without_inputs_are_the_same_for_all_examples(kind, args, held):
+    """Added, which broadcasts, and laid beside, which needs as many as there are examples."""
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    spec = network_spec(
+        layer("block.held", kind, **args),
+        layer("sum", "Add", "input", "block.held"),
+        layer("end", "Concat", "block.held", "input"),
+        shape=(2, 3),
+        outputs=("sum", "end"),
+    )
+    value = torch.tensor([[1, 2.5, 3], [4, 5, 6]]) if "value" in args else torch.arange(6.0)
+    value = (value if held is None else held).double().reshape(2, 3)
+    total, end = build(spec, {} if held is None else {"block.held": held})(x)
+    assert torch.equal(total, x + value)
+    assert torch.equal(end, torch.cat([value.expand(4, 2, 3), x], 1))
+
+
+@pytest.mark.parametrize(("dim", "at"), [(1, 1), (-1, 2)])
+def test_index_select_takes_entries_where_a_buffer_says(dim, at):
+    x, where = torch.randn(2, 5, 5, dtype=torch.float64), torch.tensor([[4, 0, 0], [1, 2, 3]])
+    spec = network_spec(
+        layer("index", "Buffer", shape=(2, 3), dtype="int64"),
+        layer("taken", "IndexSelect", "input", "index", dim=dim),
+        shape=(5, 5),
+    )
+    expected = x[:, where] if at == 1 else x[:, :, where]
+    assert torch.equal(build(spec, {"index": where})(x)[0], expected)
+
+
+def test_layer_scale_acts_on_the_last_axis_too():
+    factor, x = torch.randn(3).double(), torch.randn(2, 4, 5, 3).double()
+    spec = network_spec(layer("scale", "LayerScale", dim=-1), shape=(4, 5, 3))
+    assert torch.equal(build(spec, {"scale": factor})(x)[0], x * factor)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (3,)])
