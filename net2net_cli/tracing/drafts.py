@@ -40,6 +40,9 @@ class Origin:
         return f"{named}, at `{self.code}`" if self.code else named
 
 
+NOWHERE = Origin("", "", "")
+
+
 @dataclass(frozen=True)
 class Given:
     """An input of the network; ``shape`` with the batch, which is ``BATCH``."""
@@ -57,7 +60,7 @@ class Draft:
 
     type: str
     args: dict[str, Value]
-    reads: tuple[Source, ...]
+    reads: tuple[Source, ...] = field(repr=False)
     shape: Shape
     origin: Origin
     word: str
@@ -107,6 +110,16 @@ class Known:
     """A value that depends on no input: a tensor that the module computes from numbers."""
 
     tensor: Tensor
+
+
+@dataclass(frozen=True)
+class Length:
+    """The lengths of vectors along an axis of the layer (``F.normalize`` divides by them)."""
+
+    flow: Flow
+    p: float
+    dim: int
+    eps: float = 0.0
 
 
 def flow_of(source: Source) -> Flow:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
 from net2net_cli.network import Value
 from net2net_cli.tracing.broadcasting import aligned, joined, unfolded, with_axes, with_new_axis
-from net2net_cli.tracing.drafts import Flow, Known, Stored
-from net2net_cli.tracing.op import Handler, Op, own_axis, unless
+from net2net_cli.tracing.drafts import Flow, Known, Length, Stored
+from net2net_cli.tracing.op import Handler, Op, own_axis, own_dim, unless
 from net2net_cli.tracing.reader import Traced
+from net2net_cli.tracing.unweighted import UNWEIGHTED
 
 
 def _sum_of(op: Op) -> Traced:
@@ -67,7 +69,41 @@ def _quotient(op: Op) -> Traced:
     if op.a.get("rounding_mode") is not None:
         raise op.unsupported("it rounds")
     a, b = op.a["self"], op.a["other"]
+    if isinstance(b, Length):
+        return _normalized(op, a, b)
     return _scaled(op, "self", 1 / b) if isinstance(b, (int, float)) else joined(op, "Divide", a, b)
+
+
+def _length(op: Op) -> Length:
+    """The first step of ``F.normalize``; the others keep it until the division."""
+    dims: list[int] = op.a["dim"] or []
+    if len(dims) != 1 or not op.a["keepdim"]:
+        raise op.unsupported("only F.normalize along one axis is known")
+    x = op.flow("self")
+    return Length(x, float(op.a["ord"]), own_dim(op, x, dims[0]))
+
+
+def _at_least(op: Op) -> Traced:
+    if isinstance(op.a["self"], Length):
+        return replace(op.a["self"], eps=float(op.a["min"]))
+    return UNWEIGHTED["clamp"](op)
+
+
+def _as_large(op: Op) -> Traced:
+    if isinstance(op.a["self"], Length):
+        return op.a["self"]
+    raise op.unsupported()
+
+
+def _normalized(op: Op, value: Traced, length: Length) -> Flow:
+    if value != length.flow:
+        raise op.unsupported("it divides by the length of another value")
+    x = length.flow
+    args: dict[str, Value] = {}
+    unless(args, "p", length.p, 2.0)
+    unless(args, "dim", length.dim, 1)
+    unless(args, "eps", length.eps, 1e-12)
+    return op.add("Normalize", args, x, shape=x.source.shape, axes=x.axes)
 
 
 def _layer_scale(op: Op, factor: Traced, value: Traced) -> Flow | None:
@@ -153,6 +189,7 @@ def _lets_all_through(mask: Traced) -> bool:
 
 JOINS: Mapping[str, Handler] = {
     "add": _sum_of, "sub": _difference, "rsub": _from_number, "mul": _product_of, "div": _quotient,
+    "linalg_vector_norm": _length, "clamp_min": _at_least, "expand_as": _as_large,
     "maximum": lambda op: joined(op, "Maximum", op.a["self"], op.a["other"]),
     "minimum": lambda op: joined(op, "Minimum", op.a["self"], op.a["other"]),
     "cat": _concat, "concat": _concat, "stack": _stack, "matmul": _matmul, "bmm": _matmul,

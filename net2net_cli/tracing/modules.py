@@ -22,6 +22,11 @@ from net2net_cli.tracing.reader import GETITEM, Reader, inputs_of, written_over
 
 _RECURRENT = {"LSTM": ("output", "hidden", "cell"), "GRU": ("output", "hidden"),
               "RNN": ("output", "hidden")}  # fmt: skip
+_TORCHVISION = (
+    "torchvision.models.convnext.LayerNorm2d",
+    "torchvision.ops.stochastic_depth.StochasticDepth",
+)
+"""Modules of torchvision's that are layer types, by their own names."""
 _LAST = ("features", "norm")
 """Rules of types that act on the last axes, whatever stands before them."""
 
@@ -198,13 +203,14 @@ def _plain_value(module: nn.Module, arg: Arg) -> Value:
 
 
 def _layer_module(module: nn.Module, path: str) -> nn.Module | None:
-    """The module of that path, where it is exactly one of torch.nn's that is a layer type."""
+    """The module of that path, where it is one of torch.nn's (or torchvision's) layer types."""
     try:
         own = module.get_submodule(path)
     except AttributeError:
         return None
-    known = type(own).__name__ in LAYER_TYPES and type(own) is getattr(nn, type(own).__name__, None)
-    return own if known and path else None
+    name = type(own).__name__
+    torchs = type(own) is getattr(nn, name, None) or _class_of(own) in _TORCHVISION
+    return own if torchs and name in LAYER_TYPES and path else None
 
 
 def _class_of(module: nn.Module) -> str:

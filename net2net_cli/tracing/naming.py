@@ -37,7 +37,7 @@ def _name_owners(drafts: Sequence[Draft], taken: set[str]) -> None:
             key.removesuffix(f".{own}") if own else key for own, key in draft.tensors.items()
         }
         name = _owner(draft, prefixes)
-        draft.name = _free(name, taken)
+        draft.name = free_name(name, taken)
         taken.add(draft.name)
 
 
@@ -71,14 +71,15 @@ def _name_other(draft: Draft, made: Counter[str], groups: set[str], taken: set[s
         wanted = join(path, draft.word)
     if wanted in groups:
         wanted = f"{wanted}_{draft.word}"
-    draft.name = _free(wanted, taken)
+    draft.name = free_name(wanted, taken)
     taken.add(draft.name)
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """The name, numbered from 2 on where it is taken."""
-    found, count = name, 1
-    while found in taken:
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, numbered where it is taken: ``relu``, ``relu_2``, ``relu_3``."""
+    base, _, number = name.rpartition("_")
+    base, count = (base, int(number)) if base and number.isdecimal() else (name, 1)
+    while name in taken:
         count += 1
-        found = f"{name}_{count}"
-    return found
+        name = f"{base}_{count}"
+    return name

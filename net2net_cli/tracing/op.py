@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,12 @@ from net2net_cli.tracing.modules import compact
 from net2net_cli.tracing.origins import origin_of
 from net2net_cli.tracing.reader import Reader, Traced
 
-_WORDS = {"cat": "concat", "mul": "multiply"}
+_WORDS = {
+    "cat": "concat", "mul": "multiply", "max_pool": "pool", "avg_pool": "pool",
+    "adaptive_avg_pool": "pool", "upsample_nearest": "upsample", "upsample_bilinear": "upsample",
+    "upsample_linear": "upsample", "upsample_bicubic": "upsample", "upsample_trilinear": "upsample",
+}  # fmt: skip
+"""What layers are called by, where the operation's own name would not read well."""
 
 
 class Op:
@@ -64,7 +70,7 @@ class Op:
         """The layer of this operation; its shape is the traced one where none is given."""
         return self.reader.layer(
             kind, args or {}, reads, shape or self.shape, self.origin,
-            word=_WORDS.get(self.name, self.name), axes=axes, tensors=tensors,
+            word=word_of(self.name, kind), axes=axes, tensors=tensors,
         )  # fmt: skip
 
     def stored(self, **arguments: str) -> dict[str, str]:
@@ -85,6 +91,18 @@ class Op:
 
 Handler = Callable[[Op], Traced]
 """What one operation gives, with the layers that it takes."""
+
+
+_BY_TYPE = ("Scale", "Shift", "Normalize", "LayerScale", "Flatten", "Unflatten")
+"""Types that are called by their own name: of a product with a number, ``multiply`` says less."""
+
+
+def word_of(name: str, kind: str) -> str:
+    """What a layer of an operation is called: its name without the number of axes."""
+    if kind in _BY_TYPE:
+        return kind.lower()
+    base = re.sub(r"[123]d$", "", name)
+    return _WORDS.get(base, base)
 
 
 def unless(args: dict[str, Value], name: str, value: Value, default: Value) -> None:

@@ -23,6 +23,7 @@ from net2net_cli.tracing.drafts import (
     Draft,
     Flow,
     Known,
+    Length,
     Origin,
     Shape,
     Stored,
@@ -82,7 +83,7 @@ class Reader:
             return self._stored(value, origin)
         if isinstance(value, Known):
             return self._constant(value.tensor, origin)
-        raise TraceError(f"{origin} needs a tensor, not {value!r}", where=origin.line)
+        raise TraceError(f"{origin} needs a tensor, not {type(value).__name__}", where=origin.line)
 
     def _stored(self, value: Stored, origin: Origin) -> Flow:
         if value.key not in self.flows:
@@ -221,7 +222,7 @@ def holds_flow(value: Any) -> bool:
         return any(holds_flow(item) for item in value)
     if isinstance(value, dict):
         return any(holds_flow(item) for item in value.values())
-    return isinstance(value, (Flow, Stored))
+    return isinstance(value, (Flow, Stored, Length))
 
 
 def _nested(value: Any) -> Value:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from net2net_cli.errors import TraceError
+from net2net_cli.errors import TraceError, UsageError
 from net2net_cli.spec import Document, Spec, to_spec
 from net2net_cli.tracing.branches import Forest, find_branches
 from net2net_cli.tracing.checking import Agreement, check
-from net2net_cli.tracing.drafts import BATCH, Draft, Flow, Given, Origin, Source
+from net2net_cli.tracing.drafts import BATCH, NOWHERE, Draft, Flow, Given, Source, Stored
 from net2net_cli.tracing.exporting import export
+from net2net_cli.tracing.folding import folded
 from net2net_cli.tracing.given import Example
 from net2net_cli.tracing.graph import read_graph
 from net2net_cli.tracing.naming import name_drafts
+from net2net_cli.tracing.reader import Reader
 from net2net_cli.tracing.sharing import shares_of
+from net2net_cli.tracing.training import differences
 from net2net_cli.tracing.writing import write
 
 
@@ -38,18 +41,71 @@ def trace(module: nn.Module, examples: Sequence[Example]) -> Traced:
     Raises UsageError where the module does not take such inputs, TraceError where specs cannot say
     what it does, DifferenceError where what was read is not what the module computes.
     """
-    program = export(module, examples, training=False)
     inputs = _inputs(module, examples)
-    reader, returned = read_graph(module, program, inputs)
-    outputs = [reader.natural(value, Origin("", "", "")).source for value in _flows(returned)]
-    drafts = _alive(reader.drafts, outputs)
-    _check_all_read(module, drafts)
+    read, outputs = _read(module, examples, inputs, training=False)
+    drafts = _alive(read, outputs)
+    warnings = _with_training(module, examples, inputs, drafts)
+    warnings += _with_unread(module, drafts)
     name_drafts(drafts, [given.name for given in inputs])
     forest = Forest(drafts, outputs)
     find_branches(forest)
-    document = write(forest, inputs, shares_of(module, drafts), {})
+    document = write(forest, inputs, shares_of(module, drafts))
     spec = to_spec(document)
-    return Traced(document, spec, check(module, spec, examples))
+    return Traced(document, spec, check(module, spec, examples), tuple(warnings))
+
+
+def _read(
+    module: nn.Module, examples: Sequence[Example], inputs: Sequence[Given], *, training: bool
+) -> tuple[list[Draft], list[Source]]:
+    """The layers of one mode, and those that give what the module returns."""
+    program = export(module, examples, training=training)
+    reader, returned = read_graph(module, program, inputs)
+    outputs = [reader.natural(value, NOWHERE).source for value in _flows(returned)]
+    return folded(reader.drafts, outputs), outputs
+
+
+def _with_training(
+    module: nn.Module, examples: Sequence[Example], inputs: Sequence[Given], drafts: list[Draft]
+) -> list[str]:
+    """Adds the layers that training alone runs; returns what is to be said of the difference."""
+    try:
+        training, _ = _read(module, examples, inputs, training=True)
+    except (TraceError, UsageError) as error:
+        return [f"training mode could not be read, and is not compared: {error.message}"]
+    found = differences(drafts, training)
+    drafts += found.added
+    said = []
+    if found.added:
+        names = ", ".join(f"`{name}`" for name in _modules(found.added))
+        said.append(f"only training runs {names}: kept as layers that lead to no output")
+    if found.changed:
+        names = ", ".join(f"`{name}`" for name in _modules(found.changed))
+        said.append(f"training computes something else in {names}: the spec is evaluation's")
+    return said
+
+
+def _modules(drafts: Sequence[Draft], shown: int = 3) -> list[str]:
+    """The outermost names of the modules of layers, a few of them."""
+    paths = [draft.origin.path or draft.word for draft in drafts]
+    names = list(dict.fromkeys(path.partition(".")[0] for path in paths))
+    return [*names[:shown], "..."] if len(names) > shown else names
+
+
+def _with_unread(module: nn.Module, drafts: list[Draft]) -> list[str]:
+    """Adds what no layer reads of the state dict, as it is; returns what is to be said of it."""
+    read = {key for draft in drafts for key in draft.tensors.values()}
+    counts = (f"{key.rpartition('.')[0]}.num_batches_tracked" for key in read)
+    state = module.state_dict(keep_vars=True)
+    unread = [key for key in state if key not in read.union(counts)]
+    reader = Reader(module)
+    for key in unread:
+        reader.flow(Stored(key, state[key], isinstance(state[key], nn.Parameter)), NOWHERE)
+    drafts += reader.drafts
+    names = list(dict.fromkeys(key.rpartition(".")[0] or key for key in unread))
+    if not any(isinstance(state[key], nn.Parameter) for key in unread):
+        return []  # buffers that a constant was made of: nothing is lost with them
+    listed = ", ".join(f"`{name}`" for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return [f"nothing reads the weights of {listed}: they are kept as they are, and never grow"]
 
 
 def _inputs(module: nn.Module, examples: Sequence[Example]) -> list[Given]:
@@ -68,20 +124,6 @@ def _flows(returned: Sequence[object]) -> list[Flow]:
     if not found:
         raise TraceError("the module returns nothing that depends on its inputs")
     return found
-
-
-def _check_all_read(module: nn.Module, drafts: Sequence[Draft]) -> None:
-    """Every tensor of the state dict is one of a layer's."""
-    read = {key for draft in drafts for key in draft.tensors.values()}
-    batches = "num_batches_tracked"
-    read |= {f"{key.rpartition('.')[0]}.{batches}" for key in read if key.endswith("running_mean")}
-    unread = [key for key in module.state_dict() if key not in read]
-    if unread:
-        more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
-        raise TraceError(
-            f"the module holds `{unread[0]}`{more}, which it does not use in evaluation mode",
-            hint="build it without them (aux_logits=False), so that all of it is grown",
-        )
 
 
 def _alive(drafts: Sequence[Draft], outputs: Sequence[Source]) -> list[Draft]:

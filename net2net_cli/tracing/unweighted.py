@@ -35,6 +35,14 @@ def _hardtanh(op: Op) -> Flow:
     return op.add("Hardtanh", args, x, shape=x.source.shape, axes=x.axes)
 
 
+def _clamp(op: Op) -> Flow:
+    x = op.flow("self")
+    args: dict[str, Value] = {}
+    for name in ("min", "max"):
+        unless(args, name, op.a.get(name), None)
+    return op.add("Clamp", args, x, shape=x.source.shape, axes=x.axes)
+
+
 def _dropout(op: Op) -> Traced:
     if op.a["p"] == 0:
         return op.a["input"]
@@ -152,8 +160,8 @@ UNWEIGHTED: Mapping[str, Handler] = {
     "leaky_relu": _pointwise("LeakyReLU", ("negative_slope", "negative_slope", 0.01)),
     "elu": _pointwise("ELU", ("alpha", "alpha", 1)),
     "softplus": _pointwise("Softplus", ("beta", "beta", 1), ("threshold", "threshold", 20)),
-    "clamp": _pointwise("Clamp", ("min", "min", None), ("max", "max", None)),
-    "clamp_min": _pointwise("Clamp", ("min", "min", None)), "pow": _power,
+    "clamp": _clamp,
+    "pow": _power,
     "dropout": _dropout, "feature_dropout": _dropout, "alpha_dropout": _dropout,
     "softmax": _softmax("Softmax"), "log_softmax": _softmax("LogSoftmax"), "pad": _pad,
     "channel_shuffle": _channel_shuffle, "pixel_shuffle": _pixel_shuffle,

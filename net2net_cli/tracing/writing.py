@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from net2net_cli.errors import Place
+from net2net_cli.errors import Place, TraceError
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.spec.document import VERSION, Document, document
 from net2net_cli.spec.names import find, join, scopes_of
 from net2net_cli.spec.tree import Table, from_plain
 from net2net_cli.tracing.branches import Branches, Forest, path_names
 from net2net_cli.tracing.drafts import Draft, Given, Source
+from net2net_cli.tracing.naming import free_name
 
 FILE = "the traced spec"
 Plain = dict[str, Any]
@@ -29,17 +30,46 @@ class _Writer:
     ends: dict[str, Source] = field(default_factory=dict)
 
 
-def write(
-    forest: Forest, inputs: Sequence[Given], shares: Mapping[Draft, Any], notes: Plain
-) -> Document:
-    """The document of a network; ``notes`` are further top-level keys."""
+class _HiddenError(Exception):
+    """A name that cannot be said where it is read: a nearer layer has it, too."""
+
+    def __init__(self, source: Source, nearer: str) -> None:
+        super().__init__(source.name)
+        self.source, self.nearer = source, nearer
+
+
+def write(forest: Forest, inputs: Sequence[Given], shares: Mapping[Draft, Any]) -> Document:
+    """The document of a network. Layers without tensors are renamed where a reader would find
+    another of the same name nearer by; TraceError where both have tensors."""
+    while True:
+        try:
+            return _written(forest, inputs, shares)
+        except _HiddenError as hidden:
+            _rename(forest, hidden)
+
+
+def _rename(forest: Forest, hidden: _HiddenError) -> None:
+    names = {draft.name for draft in forest.drafts}
+    names |= {name.rpartition(".")[2] for name in names}
+    nearer = next((draft for draft in forest.drafts if draft.name == hidden.nearer), None)
+    for draft in (hidden.source, nearer):
+        if isinstance(draft, Draft) and not draft.tensors and draft not in forest.joins:
+            draft.name = free_name(draft.name, names)
+            return
+    raise TraceError(
+        f"`{hidden.source.name}` is read where `{hidden.nearer}` is nearer: no spec can name it",
+        hint="give one of the two modules another name",
+    )
+
+
+def _written(forest: Forest, inputs: Sequence[Given], shares: Mapping[Draft, Any]) -> Document:
     names = [draft.name for draft in forest.drafts]
     groups = {name[:i] for name in names for i, sign in enumerate(name) if sign == "."}
     writer = _Writer(forest, {*names, *groups, "input", *(i.name for i in inputs)}, shares)
     writer.feed = inputs[0] if len(inputs) == 1 else None
     inner = {draft for found in forest.joins.values() for path in found.paths for draft in path}
     layers = _chain(writer, "", [draft for draft in forest.drafts if draft not in inner])
-    plain: Plain = {"net2net": VERSION, "input": _inputs(inputs), "layers": layers, **notes}
+    plain: Plain = {"net2net": VERSION, "input": _inputs(inputs), "layers": layers}
     if tuple(forest.outputs) != (writer.feed,):
         plain["outputs"] = [source.name for source in forest.outputs]
     root = from_plain(plain, Place(FILE))
@@ -125,4 +155,7 @@ def _reference(writer: _Writer, sayer: str, source: Source) -> str:
         text = ".".join(parts[-count:])
         if find(text, scopes_of(sayer), writer.known) == source.name:
             return text
+    found = find(source.name, scopes_of(sayer), writer.known)
+    if found != source.name:
+        raise _HiddenError(source, found or "")
     return source.name

@@ -56,10 +56,10 @@ def test_a_number_that_stands_for_widths_becomes_a_flatten() -> None:
         "layers:\n"
         "  conv1: {type: Conv2d, out_channels: 6, kernel_size: 5}\n"
         "  relu: {type: ReLU}\n"
-        "  max_pool2d: {type: MaxPool2d, kernel_size: 2}\n"
+        "  pool: {type: MaxPool2d, kernel_size: 2}\n"
         "  conv2: {type: Conv2d, out_channels: 16, kernel_size: 5}\n"
         "  relu_2: {type: ReLU}\n"
-        "  max_pool2d_2: {type: MaxPool2d, kernel_size: 2}\n"
+        "  pool_2: {type: MaxPool2d, kernel_size: 2}\n"
         "  flatten: {type: Flatten}\n"
         "  fc1: {type: Linear, out_features: 120}\n"
         "  relu_3: {type: ReLU}\n"
@@ -80,6 +80,45 @@ def test_outputs_are_named_and_a_module_called_twice_shares() -> None:
     shared = [layer for layer in traced.spec.layers if layer.share]
     assert [layer.name for layer in shared] == ["again_2"]
     assert shared[0].share == {"weight": "again.weight", "bias": "again.bias"}
+
+
+SMALL: dict[str, tuple[nn.Module, Example]] = {
+    "unet": (nets.Unet(), Example(None, (1, 1, 16, 16))),
+    "generator": (nets.Generator(), Example(None, (1, 10, 1, 1))),
+    "mixer": (nets.Mixer(), image(16)),
+    "facenet": (nets.FaceNet(), image(16)),
+    "keypoints": (nets.Keypoints(), image(16)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_are_rebuilt(name: str) -> None:
+    module, example = SMALL[name]
+    traced = trace(module, [example])
+    assert traced.agreement.error <= EXACT
+    assert traced.agreement.dtype == "float64"
+    assert not traced.warnings
+
+
+def test_heads_that_only_training_runs_are_layers_without_output() -> None:
+    traced = trace(nets.WithHead(), [image(8)])
+    assert traced.spec.outputs == ("fc",)
+    assert traced.spec.layer("head").inputs == ("mean",)
+    assert traced.warnings == ("only training runs `head`: kept as layers that lead to no output",)
+
+
+def test_a_channel_shuffle_is_one_layer() -> None:
+    traced = trace(models.shufflenet_v2_x1_0(num_classes=4), [image(32)])
+    kinds = {layer.type for layer in traced.spec.layers}
+    assert "ChannelShuffle" in kinds
+    assert not kinds & {"Unflatten", "Permute", "Reshape"}
+    assert traced.spec.layer("stage2.1").inputs == ("stage2.1.chunk", "stage2.1.branch2.7")
+
+
+def test_functions_are_folded_into_their_type() -> None:
+    traced = trace(nets.FaceNet(), [image(16)])
+    assert traced.spec.layer("normalize").type == "Normalize"
+    assert traced.spec.layer("blocks.0.scale").args["value"] == 0.17
 
 
 @pytest.mark.parametrize(
