@@ -43,12 +43,14 @@ def to_text(data: Mapping[str, Any]) -> str:
 
 
 def _parts(outcome: Outcome) -> dict[str, Any]:
+    from net2net_cli.advice import advice
     from net2net_cli.layout import GraphLayout
     from net2net_cli.plan import to_data
     from net2net_cli.report.inspection import layer_rows, module_rows, width_rows
     from net2net_cli.verification import verification_data
 
     layout, found = outcome.inspected, outcome.differences
+    advised = advice(outcome.plan) if outcome.plan else None
     graph = layout if isinstance(layout, GraphLayout) else None
     tensors = module_rows(layout) if layout and not graph else None
     return {
@@ -58,6 +60,7 @@ def _parts(outcome: Outcome) -> dict[str, Any]:
         "spec": outcome.spec,
         "differences": [asdict(item) for item in found] if found is not None else None,
         "plan": to_data(outcome.plan) if outcome.plan else None,
+        "advice": asdict(advised) if advised else None,
         "verification": verification_data(outcome.verification) if outcome.verification else None,
         "shrunk": _shrunk(outcome.shrunk) if outcome.shrunk else None,
         "seconds": outcome.seconds,

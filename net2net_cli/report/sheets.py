@@ -75,6 +75,8 @@ def sentences(outcome: Outcome, symbols: Symbols) -> list[Row]:
         found.append(Row((counted(len(outcome.differences), "difference"),)))
     if outcome.plan:
         found.append(Row((_plan_line(outcome.plan, symbols),)))
+    if outcome.plan and outcome.student:
+        found += _advice(outcome.plan)
     if outcome.verification:
         found += _verdict(outcome.verification)
     return found
@@ -222,6 +224,19 @@ def _plan_line(plan: Plan, symbols: Symbols) -> str:
     count = _arrow(f"{before.parameters:,}", f"{after.parameters:,}", symbols)
     size = _arrow(bytes_of(before.nbytes), bytes_of(after.nbytes), symbols)
     return f"{said}; {count} parameters{times}, {size}"
+
+
+def _advice(plan: Plan) -> list[Row]:
+    from net2net_cli.advice import advice
+
+    found = advice(plan)
+    if found is None:
+        return []
+    new = _names(found.new, all_names=False)
+    grown = f"in part {_names(found.grown, all_names=False)}" if found.grown else ""
+    told = "; ".join(text for text in (new, grown) if text)
+    lines = (f"train on: {found.rate}", f"watch: {found.watch}", f"new: {told}")
+    return [Row((line,)) for line in lines]
 
 
 def _inserted(plan: Plan) -> str:

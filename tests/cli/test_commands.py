@@ -61,6 +61,8 @@ def test_grow_works_as_people_type_it(net2net: Net2Net, ckpt: Path) -> None:
     ended = net2net(*["grow", "--spec", "bigger.yaml"])
     assert shapes(ckpt.with_name("bigger.safetensors"))["fc1b.weight"] == (24, 24)
     assert "bigger.safetensors" in ended.out
+    assert "\ntrain on: " in ended.out
+    assert "\nnew: fc1b, relu1b; in part fc1, fc2\n" in ended.out
 
 
 def test_source_and_output_are_relative_to_the_spec(
