@@ -4,6 +4,7 @@
 PYTHON ?= python3
 JOBS   ?= 2
 TESTS  ?= tests
+COUNT  ?= 100000
 
 BENCH  ?=
 
@@ -12,7 +13,7 @@ BIN    := $(VENV)/bin
 RIVALS := .venv-mergekit
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench study clean
+.PHONY: help install demo test check format bench study fuzz clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ bench: $(VENV)/installed $(RIVALS)/installed ## start-up and surgery, measured; 
 
 study: $(VENV)/studied ## which student learns fastest: trains what is missing, then tables and figures
 	$(BIN)/python -m tests.benchmarks.learning
+
+fuzz: $(VENV)/installed ## a hundred thousand spoilt inputs (COUNT=...): none may end in a traceback
+	$(BIN)/python -m tests.fuzz.campaign --workers $(JOBS) --count $(COUNT)
 
 clean: ## remove what make has made
 	rm -rf $(VENV) $(RIVALS) build dist net2net.egg-info

@@ -10,9 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from math import isfinite
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from net2net_cli.errors import PlanError
+from net2net_cli.expansion import SPLITS
+from net2net_cli.spec.inputs import FLOATS
 
 T = TypeVar("T")
 
@@ -201,22 +205,24 @@ def from_json(text: str, label: str) -> Plan:
 
 
 def _plan(data: Mapping[str, Any]) -> Plan:
-    texts = [data[name] for name in ("source", "target", "student")]
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("`source`, `target` or `student`: they hold YAML texts")
-    return Plan(
-        _record(Teacher, data["teacher"]),
-        texts[0],
-        texts[1],
-        texts[2],
-        _record(Choices, data["choices"]),
-        tuple(_operation(o) for o in data["operations"]),
-        _record(Totals, data["before"]),
-        _record(Totals, data["after"]),
-        tuple(data.get("notes", ())),
-        tuple(data.get("warnings", ())),
-        bool(data.get("assumed", False)),
-    )
+    parts = {
+        "teacher": _record(Teacher, data["teacher"]),
+        "choices": _choices(_record(Choices, data["choices"])),
+        "operations": tuple(_operation(o) for o in data["operations"]),
+        "before": _record(Totals, data["before"]),
+        "after": _record(Totals, data["after"]),
+    }
+    return _record(Plan, {**data, **parts})
+
+
+def _choices(made: Choices) -> Choices:
+    if made.split not in SPLITS:
+        raise ValueError(f"the split `{made.split}`")
+    if made.dtype is not None and made.dtype not in FLOATS:
+        raise ValueError(f"the dtype `{made.dtype}`")
+    if not (isfinite(made.noise) and made.noise >= 0):
+        raise ValueError(f"the noise {made.noise}")
+    return made
 
 
 def _operation(data: Mapping[str, Any]) -> Operation:
@@ -228,6 +234,23 @@ def _operation(data: Mapping[str, Any]) -> Operation:
 
 
 def _record(kind: type[T], data: Mapping[str, Any]) -> T:
-    names: Sequence[str] = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-    values = {n: tuple(v) if isinstance(v := data[n], list) else v for n in names if n in data}
+    values = {}
+    for name, wanted in get_type_hints(kind).items():
+        if name in data:
+            value = tuple(v) if isinstance(v := data[name], list) else v
+            if not _is(value, wanted):
+                raise TypeError(f"`{name}` of {kind.__name__.lower()}: it cannot be {v!r:.40}")
+            values[name] = value
     return kind(**values)
+
+
+def _is(value: object, wanted: Any) -> bool:
+    """Whether a value read from JSON is what an annotation says: a type, tuples of one, or any of
+    several."""
+    if get_origin(wanted) is tuple:
+        return isinstance(value, tuple) and all(_is(item, get_args(wanted)[0]) for item in value)
+    if get_origin(wanted) in (UnionType, Union):
+        return any(_is(value, one) for one in get_args(wanted))
+    if wanted is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))

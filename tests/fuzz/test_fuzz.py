@@ -1,0 +1,24 @@
+"""Some seventy spoilt inputs of every kind: errors that say what is wrong, and nothing else.
+
+``make fuzz`` tries a hundred thousand.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.campaign import Bench
+from tests.fuzz.subjects import SUBJECTS
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("start"))
+        yield Bench(tmp_path_factory.mktemp("fuzz"))
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_spoilt_input_is_an_error_or_none(subject, bench):
+    found = [problem for seed in range(6) if (problem := bench.try_one(subject, seed))]
+    assert found == []
