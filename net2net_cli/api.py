@@ -24,6 +24,7 @@ from net2net_cli.applying import (
 )
 from net2net_cli.differing import differences
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
+from net2net_cli.exporting import exported
 from net2net_cli.family_plans import deepened_settings, family_plan, widened_settings
 from net2net_cli.fits import FLOATS
 from net2net_cli.growing import deepenings, regrouped, told, widened
@@ -79,7 +80,7 @@ from net2net_cli.writing import WriteOptions, output_name
 __all__ = [
     "MEASURED_ON", "METADATA", "WORKERS", "Choices", "Grown", "Model", "NotPreservedError", "Plan",
     "ProbeOptions", "RunOptions", "Shrunk", "Student", "Verification", "WriteOptions",
-    "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher",
+    "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher", "exported",
     "from_json", "make_plan", "open_model", "open_planned", "open_student", "output_name",
     "plan_of", "shrink", "to_json", "verify", "widen_plan", "with_spec",
 ]  # fmt: skip

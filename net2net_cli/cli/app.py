@@ -10,6 +10,7 @@ from net2net_cli.cli.apply import apply
 from net2net_cli.cli.bundle import Command, lay_out
 from net2net_cli.cli.deepen import deepen
 from net2net_cli.cli.diff import diff
+from net2net_cli.cli.export import export
 from net2net_cli.cli.grow import grow
 from net2net_cli.cli.inspect import inspect
 from net2net_cli.cli.plan import plan
@@ -43,5 +44,7 @@ def _root(
     """``--version`` alone is answered in cli.main; here it is for the help."""
 
 
-for _command in (inspect, spec, trace, diff, plan, apply, grow, widen, deepen, shrink, verify):
+for _command in (
+    inspect, spec, trace, diff, plan, apply, grow, widen, deepen, shrink, export, verify,
+):  # fmt: skip
     app.command(_command.__name__, cls=Command)(lay_out(_command))

@@ -58,6 +58,7 @@ def _parts(outcome: Outcome) -> dict[str, Any]:
         "tensors": [asdict(row) for row in tensors] if tensors is not None else None,
         "widths": [asdict(row) for row in width_rows(layout)] if layout else None,
         "spec": outcome.spec,
+        "code": outcome.code,
         "differences": [asdict(item) for item in found] if found is not None else None,
         "plan": to_data(outcome.plan) if outcome.plan else None,
         "advice": asdict(advised) if advised else None,

@@ -18,6 +18,8 @@ def markdown(outcome: Outcome, *, drawing: str = "") -> str:
     parts += [_table(sheet) for sheet in sheets(outcome, Symbols(), all_names=True)]
     if outcome.spec is not None:
         parts.append(f"```yaml\n{outcome.spec}```")
+    if outcome.code is not None:
+        parts.append(f"```python\n{outcome.code}```")
     parts += [_text(row.cells[0]) for row in sentences(outcome, Symbols())]
     return "\n\n".join(parts) + "\n"
 

@@ -76,6 +76,7 @@ class Outcome:
     inspected: Layout | None = None
     family: LaidFamily | None = None
     spec: str | None = None
+    code: str | None = None
     differences: tuple[Difference, ...] | None = None
     plan: Plan | None = None
     verification: Verification | None = None

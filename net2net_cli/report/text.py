@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from net2net_cli.console import Screen, escape, say, say_table, table
+from net2net_cli.console import Screen, escape, say, say_table, table, write_text
 from net2net_cli.report.outcome import Outcome
 from net2net_cli.report.sheets import Row, Sheet, Tone, sentences, sheets
 
@@ -25,6 +25,9 @@ def print_text(outcome: Outcome, screen: Screen) -> None:
     for sheet in sheets(outcome, screen.symbols, all_names=screen.verbose):
         say_table(console, _table(sheet))
         say(console, "")
+    if outcome.written is None and outcome.code is not None:
+        write_text(outcome.code)
+        return  # it may go into a file: nothing else with it
     if outcome.spec is not None and outcome.written is None:
         for line in outcome.spec.splitlines():
             say(console, line)

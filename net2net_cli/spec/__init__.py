@@ -1,6 +1,7 @@
 """Specs: YAML that describes a network, read, edited and turned into a graph of layers."""
 
 from net2net_cli.network import Input, Layer, Spec, Value
+from net2net_cli.spec.arguments import normalise_default
 from net2net_cli.spec.bases import resolve
 from net2net_cli.spec.document import (
     Document,
@@ -32,6 +33,7 @@ __all__ = [
     "insert_after",
     "insert_numbered",
     "network_only",
+    "normalise_default",
     "parse_document",
     "read_document",
     "renamed",

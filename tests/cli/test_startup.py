@@ -46,6 +46,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         "inspect ckpt",
         "inspect ckpt --json",
         "spec ckpt",
+        "export ckpt",
         "diff ckpt ckpt.yaml",
         "plan ckpt --set fc1.out_features=20 -o plan.json --report plan.html",
         "grow ckpt --set fc1.out_features=20 --dry-run",
