@@ -24,8 +24,7 @@ from net2net_cli.export.code import (
 )
 from net2net_cli.export.grouping import Unit, group
 from net2net_cli.export.layers import (
-    PARAMETERS,
-    WRITTEN,
+    LEADING,
     Construct,
     Setting,
     expression_of,
@@ -35,6 +34,7 @@ from net2net_cli.export.layers import (
 from net2net_cli.export.members import Container, Member, Members, Path, members_of
 from net2net_cli.export.names import RESERVED, counted, is_attribute, variable
 from net2net_cli.export.tensors import common_float, exceptions, ties_of
+from net2net_cli.export.written import HELPERS, PARAMETERS
 from net2net_cli.layout import GraphLayout
 from net2net_cli.network import Layer, Value
 
@@ -68,8 +68,7 @@ class _Writer:
         self.forwards = {
             path: self._forward(found) for path, found in self.members.items() if not found.chain
         }
-        helpers = [kind for kind, written in WRITTEN.items() if written.helper]
-        self.families = Families(self.root, self.members, self.forwards, name, helpers)
+        self.families = Families(self.root, self.members, self.forwards, name, tuple(HELPERS))
 
     def text(self, header: str) -> str:
         """The whole file."""
@@ -80,7 +79,7 @@ class _Writer:
             for member in found.members
             if isinstance(member.made, Construct)
         }
-        helpers = [WRITTEN[kind].helper.rstrip() for kind in WRITTEN if kind in built]
+        helpers = [text.rstrip() for kind, text in HELPERS.items() if kind in built]
         body = "\n\n\n".join([*helpers, *classes])
         imports = []
         if "OrderedDict(" in body:
@@ -282,8 +281,6 @@ def _constructed(made: Construct, values: Sequence[Value | Ref]) -> Expression:
 
 def _called(function: str, settings: Sequence[Setting], values: Sequence[Value | Ref]) -> Bracketed:
     """A call of a constructor: widths in front without their names, defaults left out."""
-    from net2net_cli.export.layers import LEADING
-
     torch = function.startswith("nn.")
     leading = [s for s in settings if isinstance(s.default, type) and s.width]
     items = []

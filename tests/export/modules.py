@@ -51,7 +51,7 @@ def run(module: nn.Module, inputs: tuple[Tensor, ...], mode: str) -> tuple[Tenso
     """What it computes; in training mode what is random stays off."""
     module.train(mode == "training")
     for part in module.modules():
-        if isinstance(part, RANDOM):
+        if isinstance(part, RANDOM) or type(part).__name__ == "StochasticDepth":
             part.eval()
     with torch.no_grad():
         found = module(*inputs)

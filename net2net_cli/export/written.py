@@ -1,0 +1,173 @@
+"""The layer types that ``torch.nn`` lacks, as Python: a line for each.
+
+A function is an expression where it stands in a ``forward``; a helper is a small class in the file,
+for what behaves otherwise in training, and for functions that stand in a chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from net2net_cli.export.code import Expression, Text, call, listed, literal
+from net2net_cli.network import Value
+
+Args = Mapping[str, Value]
+Function = Callable[[Sequence[str], Args], Expression]
+"""The expression for what a layer computes, of the names of what it reads and its arguments."""
+
+
+def _operator(sign: str) -> Function:
+    return lambda read, _: Text(f" {sign} ".join(read))
+
+
+def _method(name: str, *arguments: str, **keywords: Value) -> Function:
+    """``x.name(...)`` with arguments of the layer; a keyword is left out where it has the value
+    that is given here."""
+
+    def said(read: Sequence[str], args: Args) -> Expression:
+        given = [literal(_one(args[argument])) for argument in arguments]
+        more = {key: literal(args[key]) for key, usual in keywords.items() if args[key] != usual}
+        return call(f"{read[0]}.{name}", *given, **more)
+
+    return said
+
+
+def _function(name: str, *arguments: str, **keywords: Value) -> Function:
+    """``name(x, ...)``, as ``_method``."""
+
+    def said(read: Sequence[str], args: Args) -> Expression:
+        given = [literal(args[argument]) for argument in arguments]
+        more = {key: literal(args[key]) for key, usual in keywords.items() if args[key] != usual}
+        return call(name, *read, *given, **more)
+
+    return said
+
+
+def _one(value: Value) -> Value:
+    """A list of one axis as that axis."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+def _many(value: Value) -> list[str]:
+    return [literal(item) for item in (value if isinstance(value, tuple) else (value,))]
+
+
+def _flattened(read: Sequence[str], args: Args) -> Expression:
+    ends = [args["start_dim"], *([args["end_dim"]] if args["end_dim"] != -1 else [])]
+    return call("torch.flatten", read[0], *map(literal, ends))
+
+
+def _largest(read: Sequence[str], args: Args) -> Expression:
+    dim = int(str(args["dim"]))
+    return Text(f"{read[0]}.unflatten({dim}, (-1, {args['pieces']})).amax({dim + 1})")
+
+
+def _sliced(read: Sequence[str], args: Args) -> Expression:
+    dim = int(str(args["dim"]))
+    start, end, step = args["start"] or "", args["end"], args["step"]
+    part = f"{start}:{'' if end is None else end}" + (f":{step}" if step != 1 else "")
+    axes = [":"] * dim + [part] if dim > 0 else ["...", part, *[":"] * (-dim - 1)]
+    return Text(f"{read[0]}[{', '.join(axes)}]")
+
+
+def _chunked(read: Sequence[str], args: Args) -> Expression:
+    return Text(f"{read[0]}.chunk({args['chunks']}, {args['dim']})[{args['index']}]")
+
+
+def _clamped(read: Sequence[str], args: Args) -> Expression:
+    ends = {end: literal(args[end]) for end in ("min", "max") if args[end] is not None}
+    return call(f"{read[0]}.clamp", **ends)
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "Add": _operator("+"),
+    "Subtract": _operator("-"),
+    "Multiply": _operator("*"),
+    "Divide": _operator("/"),
+    "MatMul": _operator("@"),
+    "Maximum": _function("torch.maximum"),
+    "Minimum": _function("torch.minimum"),
+    "Concat": lambda read, args: call("torch.cat", listed(*read), literal(args["dim"])),
+    "Einsum": lambda read, args: call("torch.einsum", literal(args["equation"]), *read),
+    "Flatten": _flattened,
+    "Permute": lambda read, args: call(f"{read[0]}.permute", "0", *_many(args["dims"])),
+    "Transpose": _method("transpose", "dim0", "dim1"),
+    "Reshape": lambda read, args: call(
+        f"{read[0]}.reshape", f"{read[0]}.shape[0]", *_many(args["shape"])
+    ),
+    "Squeeze": _method("squeeze", "dim"),
+    "Unsqueeze": _method("unsqueeze", "dim"),
+    "Expand": lambda read, args: call(f"{read[0]}.expand", "-1", *_many(args["sizes"])),
+    "Flip": _method("flip", "dims"),
+    "Roll": _method("roll", "shifts", "dims"),
+    "Pad": _function("nn.functional.pad", "pad", mode="constant", value=0.0),
+    "Chunk": _chunked,
+    "Slice": _sliced,
+    "Select": _method("select", "dim", "index"),
+    "Mean": _method("mean", "dim", keepdim=False),
+    "Sum": _method("sum", "dim", keepdim=False),
+    "Amax": _method("amax", "dim", keepdim=False),
+    "Amin": _method("amin", "dim", keepdim=False),
+    "Var": _method("var", "dim", correction=1, keepdim=False),
+    "Std": _method("std", "dim", correction=1, keepdim=False),
+    "Normalize": _function("nn.functional.normalize", p=2.0, dim=1, eps=1e-12),
+    "Maxout": _largest,
+    "Scale": lambda read, args: Text(f"{read[0]} * {literal(args['value'])}"),
+    "Shift": lambda read, args: Text(f"{read[0]} + {literal(args['value'])}"),
+    "Power": _method("pow", "exponent"),
+    "Clamp": _clamped,
+    "Negative": lambda read, _: Text(f"-{read[0]}"),
+    **{
+        name: _method(name.lower())
+        for name in (
+            "Abs", "Exp", "Expm1", "Log", "Log1p", "Sqrt", "Rsqrt", "Square", "Reciprocal", "Sin",
+            "Cos", "Atan", "Erf", "Sign",
+        )
+    },
+}  # fmt: skip
+
+HELPERS: Mapping[str, str] = {
+    "Permute": '''class Permute(nn.Module):
+    """Its axes in another order; the first, which counts examples, stays."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, *self.dims)
+''',
+    "Maxout": '''class Maxout(nn.Module):
+    """The largest of each few adjacent entries along an axis."""
+
+    def __init__(self, pieces: int, dim: int = 1) -> None:
+        super().__init__()
+        self.pieces = pieces
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(self.dim, (-1, self.pieces)).amax(self.dim + 1)
+''',
+    "StochasticDepth": '''class StochasticDepth(nn.Module):
+    """In training, zeros for some examples (or for all at once), the rest scaled up."""
+
+    def __init__(self, p: float = 0.0, mode: str = "row") -> None:
+        super().__init__()
+        self.p = p
+        self.mode = mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        rows = x.shape[0] if self.mode == "row" else 1
+        kept = torch.empty((rows, *[1] * (x.ndim - 1)), dtype=x.dtype, device=x.device)
+        kept.bernoulli_(1 - self.p)
+        return x * (kept.div_(1 - self.p) if self.p < 1 else kept)
+''',
+}
+"""Classes by the layer type that they are."""
+
+PARAMETERS: Mapping[str, Callable[[str, str], Expression]] = {
+    "LayerScale": lambda parameter, read: Text(f"{read} * {parameter}"),
+}
+"""Types that are a parameter under their own name: what is computed of it and of what is read."""
