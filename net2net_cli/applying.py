@@ -65,6 +65,7 @@ from net2net_cli.verification import (
     require,
     verification_data,
 )
+from net2net_cli.verify.comparison import Mode
 from net2net_cli.verify.proof import WidthProof
 from net2net_cli.writing import WriteOptions, folder_files, joint_of, output_name, prove_written
 
@@ -257,7 +258,8 @@ def _measured(
         )
     given = ProbeOptions(MEASURED_ON, options.calibrate, plan.choices.seed)
     network = build(model.spec, deferred(model.source), label=model.source.label)
-    found = value_statistics(network, probe_inputs(model, given), names)
+    mode: Mode = "training" if plan.choices.mode == "training" else "evaluation"
+    found = value_statistics(network, probe_inputs(model, given), names, mode)
     return {name: (s.mean, s.variance) for name, s in found.items()}
 
 
@@ -325,5 +327,6 @@ def expected_drift(plan: Plan, model: Model, options: RunOptions) -> Expected:
             drift = families.drift(model.laid.family, model.laid.config)
     cast = plan.choices.dtype is not None and plan.choices.dtype not in set(model.dtypes.values())
     same_batch = options.calibrate is not None and options.calibrate == options.probe.data
+    same_batch = same_batch and plan.choices.mode == "training"
     inserted = "none" if not moments else "measured" if same_batch else "estimated"
     return Expected(rounding or cast, inserted, plan.choices.noise, drift)  # type: ignore[arg-type]

@@ -11,6 +11,8 @@ from net2net_cli.expansion import KINDS, SPLITS
 from net2net_cli.layout import Demand, Layout
 from net2net_cli.plan import Choices
 
+MODES = ("training", "evaluation")
+
 HOW = {
     "fresh": "new units are drawn as large as the old ones; their readers' weights start at zero",
     "duplicate": "new units copy old ones; the copies share their readers' weights",
@@ -31,11 +33,13 @@ class Growth:
 
 
 def check_choices(choices: Choices) -> None:
-    """Raise UsageError for an unknown expansion or split."""
+    """Raise UsageError for an unknown expansion, split or mode."""
     if choices.expansion not in ("auto", *KINDS):
         raise UsageError(f"there is no expansion `{choices.expansion}`")
     if choices.split not in SPLITS:
         raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
+    if choices.mode not in MODES:
+        raise UsageError(f"there is no mode `{choices.mode}`", hint=f"use {' or '.join(MODES)}")
 
 
 def chosen_for(choices: Choices, chosen: Mapping[str, str], width: Width) -> Choices:

@@ -89,7 +89,8 @@ Operation = Widen | Insert | Rescale
 @dataclass(frozen=True)
 class Choices:
     """What the user chose: all that recipes depend on beside specs and checkpoint. ``where`` says
-    where blocks come in: see families/depth.py."""
+    where blocks come in: see families/depth.py; ``mode`` in which pass of the teacher inserted
+    BatchNorms get their statistics."""
 
     expansion: str = "auto"
     split: str = "signed"
@@ -97,6 +98,7 @@ class Choices:
     noise: float = 0.0
     dtype: str | None = None
     where: str = "even"
+    mode: str = "training"
 
 
 @dataclass(frozen=True)

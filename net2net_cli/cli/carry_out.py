@@ -55,6 +55,7 @@ def choices_of(growth: Growth, dtype: str | None = None) -> Choices:
         growth.noise,
         dtype,
         growth.where if isinstance(growth, Placing) else "even",
+        growth.mode,
     )
 
 

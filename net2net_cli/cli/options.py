@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from net2net_cli.cli.values import parse_bound, parse_count, parse_size
-from net2net_cli.verify.comparison import PROBES
+from net2net_cli.verify.comparison import PROBES, Mode
 
 if TYPE_CHECKING:
     from net2net_cli.console import Screen
@@ -218,6 +218,16 @@ class Growth:
         ),
     ] = 0
     calibrate: Calibrate = None
+    mode: Annotated[
+        Mode,
+        Option(
+            "--mode",
+            metavar="MODE",
+            help="The pass whose statistics they get: training or evaluation.",
+            show_default=True,
+            rich_help_panel=HOW,
+        ),
+    ] = "training"
 
 
 @dataclass(frozen=True)

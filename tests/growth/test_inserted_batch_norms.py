@@ -105,6 +105,21 @@ def test_running_statistics_are_the_datas_own(tmp_path):
     assert state["new_bn.num_batches_tracked"] == 0
 
 
+def test_the_statistics_of_the_other_pass_can_be_asked_for(tmp_path):
+    """Those of the values in evaluation mode, where the norms before them use the running ones."""
+    teacher = save_teacher(tmp_path, SPEC, randomize(teacher_net()))
+    file, (batch,) = data(tmp_path)
+    plan = teacher.plan(BEHIND_POOL, Choices(mode="evaluation"), calibrated=True)
+    student = teacher.apply(plan, options=RunOptions(calibrate=file, verify=False))
+    with torch.no_grad():
+        value = teacher.module[:4].eval()(batch)
+    variance, mean = torch.var_mean(value, (0, 2, 3), correction=0)
+    torch.testing.assert_close(student.state["new_bn.running_mean"], mean, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(student.state["new_bn.running_var"], variance, rtol=1e-12, atol=0)
+    with pytest.raises(UsageError, match="no mode"):
+        teacher.plan(BEHIND_POOL, Choices(mode="eval"))
+
+
 def test_calibration_without_data_is_wrong_usage(tmp_path):
     teacher = save_teacher(tmp_path, SPEC, randomize(teacher_net()))
     plan = teacher.plan(BEHIND_POOL, calibrated=True)
