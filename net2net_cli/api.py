@@ -43,6 +43,7 @@ from net2net_cli.opening import (
     open_planned,
     with_spec,
 )
+from net2net_cli.optimizer import Carried, StateOptions, find_state
 from net2net_cli.plan import (
     Choices,
     Operation,
@@ -78,11 +79,12 @@ from net2net_cli.verification import (
 from net2net_cli.writing import WriteOptions, output_name
 
 __all__ = [
-    "MEASURED_ON", "METADATA", "WORKERS", "Choices", "Grown", "Model", "NotPreservedError", "Plan",
-    "ProbeOptions", "RunOptions", "Shrunk", "Student", "Verification", "WriteOptions",
-    "apply_plan", "check_plan", "deepen_plan", "differences", "expect_teacher", "exported",
-    "from_json", "make_plan", "open_model", "open_planned", "open_student", "output_name",
-    "plan_of", "shrink", "to_json", "verify", "widen_plan", "with_spec",
+    "MEASURED_ON", "METADATA", "WORKERS", "Carried", "Choices", "Grown", "Model",
+    "NotPreservedError", "Plan", "ProbeOptions", "RunOptions", "Shrunk", "StateOptions", "Student",
+    "Verification", "WriteOptions", "apply_plan", "check_plan", "deepen_plan", "differences",
+    "expect_teacher", "exported", "find_state", "from_json", "make_plan", "open_model", "open_planned",
+    "open_student", "output_name", "plan_of", "shrink", "to_json", "verify", "widen_plan",
+    "with_spec",
 ]  # fmt: skip
 
 

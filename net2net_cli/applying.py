@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from net2net_cli.opening import (
     check_plan,
     family_model,
 )
+from net2net_cli.optimizer import Carried, StateOptions, module_order, state_run
 from net2net_cli.plan import (
     FORMAT_VERSION,
     Insert,
@@ -79,10 +81,12 @@ own, so that the bytes written depend on plan, checkpoint and seed alone."""
 
 @dataclass(frozen=True)
 class RunOptions(WriteOptions):
-    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms."""
+    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms,
+    ``state`` says which optimizer's state is carried along, None: none."""
 
     device: str = "auto"
     calibrate: Path | None = None
+    state: StateOptions | None = None
     verify: bool = True
     probe: ProbeOptions = field(default_factory=ProbeOptions)
 
@@ -99,6 +103,7 @@ class Grown:
     metadata: bool
     verification: Verification
     seconds: float
+    carried: Carried | None = None
 
 
 def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None = None) -> Grown:
@@ -120,6 +125,13 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     check_aliases(work.source, model.source)
     found: list[Verification] = []
     infos = [TensorInfo(r.name, r.dtype, r.shape) for r in recipes]
+    if target.format == "torch":  # whose readers may go by the order
+        places = {name: at for at, name in enumerate(module_order(model, recipes, work.target))}
+        infos.sort(key=lambda info: places[info.name])
+    state = state_run(
+        options.state, plan, model, recipes, (work.source, work.target), target,
+        overwrite=options.overwrite,
+    )  # fmt: skip
     measure, joint = _shared(recipes, plan, model, options)
     production = Production(
         recipes,
@@ -131,33 +143,39 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
         own=options.team.share(infos),
     )
 
-    def verified(path: Path) -> None:
-        production.close()
-        team = options.team if target.divisible else Team()
-        found.append(_verify_written(plan, model, work, path, options, team))
-        require(found[-1])
+    with state.writing() if state else nullcontext() as way:
 
-    into_folder = target.format == "folder"
+        def verified(path: Path) -> None:
+            production.close()
+            team = options.team if target.divisible else Team()
+            found.append(_verify_written(plan, model, work, path, options, team))
+            require(found[-1])
+            if state and way and options.team.rank == 0:
+                state.write(way, path, measure)
 
-    written = write_checkpoint(
-        output,
-        infos,
-        _metadata(plan, NO_DIGEST),
-        production,
-        overwrite=options.overwrite,
-        sources=model.source.files,
-        check=verified,
-        files=folder_files(plan.student, model) if into_folder else {},
-        shard_bytes=options.shard_bytes,
-        finish=(lambda: _folder_notes(plan, model, found[-1])) if into_folder else None,
-        final=lambda: _metadata(plan, _teacher_digest(plan, model)),
-        workers=options.workers,
-        joint=joint,
-    )
+        into_folder = target.format == "folder"
+        also = state.files if state else {}
+        written = write_checkpoint(
+            output,
+            infos,
+            _metadata(plan, NO_DIGEST),
+            production,
+            overwrite=options.overwrite,
+            sources=model.source.files,
+            check=verified,
+            files={**folder_files(plan.student, model), **also} if into_folder else {},
+            shard_bytes=options.shard_bytes,
+            finish=(lambda: _folder_notes(plan, model, found[-1])) if into_folder else None,
+            final=lambda: _metadata(plan, _teacher_digest(plan, model)),
+            workers=options.workers,
+            joint=joint,
+        )
+        if way:
+            options.team.lead(lambda: way.publish(written.path, overwrite=options.overwrite))
     verification, digest = options.team.lead(lambda: (found[-1], model.source.digest()))
     return Grown(
         plan, written.path, written.nbytes, written.digest, digest, written.metadata,
-        verification, time.monotonic() - started,
+        verification, time.monotonic() - started, state.summary(way) if state and way else None,
     )  # fmt: skip
 
 

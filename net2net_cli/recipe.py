@@ -82,7 +82,7 @@ class Filling:
 class Recipe:
     """One tensor of the student. ``dtype`` is torch's name; copied entries are multiplied by
     ``scale``, then ``offset`` is added; ``key`` seeds whatever is drawn (aliases of one tensor have
-    one key)."""
+    one key). ``new``: it copies a tensor of the teacher, but is no continuation of it."""
 
     name: str
     dtype: str
@@ -96,6 +96,7 @@ class Recipe:
     key: str
     cast: bool = False
     offset: float = 0.0
+    new: bool = False
 
     @property
     def plain(self) -> bool:

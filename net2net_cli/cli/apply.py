@@ -13,6 +13,7 @@ from net2net_cli.cli.options import (
     Checkpoint,
     Common,
     ExpectTeacher,
+    State,
     Writing,
 )
 from net2net_cli.errors import PlanError
@@ -27,6 +28,7 @@ def apply(
     checkpoint: Checkpoint,
     writing: Writing,
     checking: Checking,
+    state: State,
     common: Common,
     calibrate: Calibrate = None,
     expect_teacher: ExpectTeacher = None,
@@ -39,7 +41,7 @@ def apply(
     model = api.open_planned(plan, checkpoint)
     api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "grown")
-    return carry_out("apply", plan, model, output, writing, checking, common, calibrate)
+    return carry_out("apply", plan, model, output, writing, checking, common, calibrate, state)
 
 
 def _read(path: Path) -> Plan:

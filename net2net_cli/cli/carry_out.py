@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from net2net_cli.cli.files import check_report, write_report
-from net2net_cli.cli.options import Checking, Common, Growth, Placing, Probing, Target, Writing
+from net2net_cli.cli.options import (
+    Checking,
+    Common,
+    Growth,
+    Placing,
+    Probing,
+    State,
+    Target,
+    Writing,
+)
 from net2net_cli.cli.parts import (
     checkpoint_part,
     family_part,
@@ -30,8 +39,15 @@ if TYPE_CHECKING:
         Plan,
         ProbeOptions,
         RunOptions,
+        StateOptions,
     )
     from net2net_cli.console import Step
+
+
+NO_STATE = "none"
+"""In place of a file: no optimizer's state is carried along."""
+
+LEFT_BEHIND = "the optimizer's state is left behind; --optimizer-out FILE takes it along"
 
 
 def check_target(target: Target) -> None:
@@ -74,7 +90,11 @@ def probe_options(probing: Probing, device: str, seed: int = 0) -> ProbeOptions:
 
 
 def run_options(
-    writing: Writing, checking: Checking, calibrate: Path | None, step: Step | None = None
+    writing: Writing,
+    checking: Checking,
+    calibrate: Path | None,
+    state: StateOptions | None,
+    step: Step | None = None,
 ) -> RunOptions:
     """How to write and verify, as the api takes it."""
     from net2net_cli import api
@@ -84,12 +104,29 @@ def run_options(
         overwrite=writing.overwrite,
         device=writing.device,
         calibrate=calibrate,
+        state=state,
         shard_bytes=writing.max_shard_size,
         workers=writing.workers or api.WORKERS,
         verify=not checking.no_verify,
         probe=probe_options(checking, writing.device),
         progress=step,
         team=ranks.team(),
+    )
+
+
+def state_options(state: State) -> StateOptions | None:
+    """Which optimizer's state is carried along, as the api takes it; None: none is wanted."""
+    from net2net_cli import api
+
+    if state.optimizer == NO_STATE:
+        if state.optimizer_out or state.optimizer_reset:
+            raise UsageError(f"--optimizer {NO_STATE} leaves no state to write")
+        return None
+    if state.optimizer is None and state.optimizer_out == STREAM:
+        raise UsageError("--optimizer-out names a file; standard output is for a checkpoint")
+    file = None if state.optimizer is None else Path(state.optimizer)
+    return api.StateOptions(
+        file, state.optimizer_out, state.optimizer_map, reset=state.optimizer_reset
     )
 
 
@@ -118,6 +155,7 @@ def carry_out(
     checking: Checking,
     common: Common,
     calibrate: Path | None,
+    state: State,
 ) -> Outcome:
     """Apply the plan and verify the student, or with ``--dry-run`` show the plan alone.
 
@@ -126,10 +164,11 @@ def carry_out(
     from net2net_cli import api
     from net2net_cli.cli.progress import progress
 
+    carried, left = _carried(state, model, output)
     outcome = Outcome(
         command,
         0,
-        (*warnings(plan.warnings), *remarks(model.notes, plan.notes)),
+        (*warnings(plan.warnings, left), *remarks(model.notes, plan.notes)),
         checkpoint_part(model),
         family=family_part(model),
         plan=plan,
@@ -137,13 +176,24 @@ def carry_out(
     )
     if not writing.dry_run:
         with progress(common.screen()) as step:
-            options = run_options(writing, checking, calibrate, heeding_signals(step))
+            options = run_options(writing, checking, calibrate, carried, heeding_signals(step))
             try:
                 outcome = _grown(outcome, model, api.apply_plan(plan, model, output, options))
             except api.NotPreservedError as error:
                 outcome = _failed(outcome, error)
     write_report(outcome, writing.report, overwrite=writing.overwrite)
     return outcome
+
+
+def _carried(state: State, model: Model, output: str) -> tuple[StateOptions | None, list[str]]:
+    """Which state is carried along, and what to warn of: a stream has no place for one."""
+    from net2net_cli import api
+
+    wanted = state_options(state)
+    if output == STREAM and wanted == api.StateOptions():
+        there = api.find_state(model.source)
+        return None, [f"{there}: {LEFT_BEHIND}"] if there else []
+    return wanted, []
 
 
 def heeding_signals(step: Step) -> Step:
@@ -163,6 +213,7 @@ def _grown(outcome: Outcome, model: Model, grown: Grown) -> Outcome:
         teacher=checkpoint_part(model, grown.teacher_digest),
         student=student_part(grown),
         verification=grown.verification,
+        carried=grown.carried,
         seconds=grown.seconds,
     )
 

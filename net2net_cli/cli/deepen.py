@@ -15,6 +15,7 @@ from net2net_cli.cli.options import (
     FamilyFile,
     Growth,
     SourceSpec,
+    State,
     Writing,
 )
 from net2net_cli.cli.values import parse_count
@@ -30,6 +31,7 @@ def deepen(
     growth: Growth,
     writing: Writing,
     checking: Checking,
+    state: State,
     common: Common,
     name: Annotated[
         str | None,
@@ -58,4 +60,6 @@ def deepen(
     output = choose_output(model, writing, common, "deepened")
     choices, calibrated = choices_of(growth, writing.dtype), growth.calibrate is not None
     plan = api.deepen_plan(model, after, name, count, choices, calibrated=calibrated)
-    return carry_out("deepen", plan, model, output, writing, checking, common, growth.calibrate)
+    return carry_out(
+        "deepen", plan, model, output, writing, checking, common, growth.calibrate, state
+    )

@@ -10,6 +10,7 @@ from net2net_cli.cli.options import (
     OptionalCheckpoint,
     Placing,
     SourceSpec,
+    State,
     Target,
     Writing,
 )
@@ -21,6 +22,7 @@ def grow(
     growth: Placing,
     writing: Writing,
     checking: Checking,
+    state: State,
     common: Common,
     checkpoint: OptionalCheckpoint = None,
     source_spec: SourceSpec = None,
@@ -46,4 +48,6 @@ def grow(
         calibrated=growth.calibrate is not None,
         width=target.width,
     )
-    return carry_out("grow", plan, model, output, writing, checking, common, growth.calibrate)
+    return carry_out(
+        "grow", plan, model, output, writing, checking, common, growth.calibrate, state
+    )

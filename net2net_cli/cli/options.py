@@ -25,6 +25,7 @@ WHAT = "What to make"
 HOW = "How to grow"
 OUT = "Output"
 CHECK = "Verification"
+STATE = "The optimizer's state"
 SHOW = "Messages"
 
 Checkpoint = Annotated[
@@ -142,6 +143,7 @@ MaxShardSize = Annotated[
 
 Expansion = Literal["auto", "duplicate", "fresh", "zero", "mean"]
 Split = Literal["even", "dyadic", "random", "signed", "whole"]
+OptimizerMap = Literal["gradient", "step"]
 Format = Literal["text", "json", "markdown", "mermaid"]
 
 
@@ -244,6 +246,48 @@ class Placing(Growth):
             rich_help_panel=HOW,
         ),
     ] = "even"
+
+
+@dataclass(frozen=True)
+class State:
+    """The optimizer's state, which grows with the weights."""
+
+    optimizer: Annotated[
+        str | None,
+        Option(
+            "--optimizer",
+            metavar="FILE",
+            help="Where it is, or none [default: beside the weights].",
+            rich_help_panel=STATE,
+        ),
+    ] = None
+    optimizer_out: Annotated[
+        str | None,
+        Option(
+            "--optimizer-out",
+            metavar="FILE",
+            help="Where to write it [default: beside OUT].",
+            rich_help_panel=STATE,
+        ),
+    ] = None
+    optimizer_map: Annotated[
+        OptimizerMap,
+        Option(
+            "--optimizer-map",
+            metavar="HOW",
+            help="How second moments grow: gradient or step.",
+            show_default=True,
+            rich_help_panel=STATE,
+        ),
+    ] = "gradient"
+    optimizer_reset: Annotated[
+        bool,
+        Option(
+            "--optimizer-reset",
+            help="Keep its groups, start it afresh.",
+            rich_help_panel=STATE,
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from net2net_cli.cli.options import (
     FamilyFile,
     Growth,
     SourceSpec,
+    State,
     Writing,
 )
 from net2net_cli.report import Outcome
@@ -33,6 +34,7 @@ def widen(
     growth: Growth,
     writing: Writing,
     checking: Checking,
+    state: State,
     common: Common,
     source_spec: SourceSpec = None,
     family_file: FamilyFile = None,
@@ -46,4 +48,6 @@ def widen(
     api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "widened")
     plan = api.widen_plan(model, layer, to, choices_of(growth, writing.dtype))
-    return carry_out("widen", plan, model, output, writing, checking, common, growth.calibrate)
+    return carry_out(
+        "widen", plan, model, output, writing, checking, common, growth.calibrate, state
+    )

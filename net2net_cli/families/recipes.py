@@ -102,7 +102,18 @@ class _Maker:
             f"{self.choices.seed}/{as_if}",
             isinstance(base, Copy) and dtype != self.old_dtypes[base.name],
             offset,
+            self._is_new(name),
         )
+
+    def _is_new(self, name: str) -> bool:
+        """Whether a tensor is an inserted block's own: all but the norm that moved into it from
+        the block before."""
+        origin = self.growth.origins.get(name)
+        if origin is None or not origin.new:
+            return False
+        row = next((b for b in self.source.family.blocks if _inside(origin.rule, b)), None)
+        module = origin.rule.module.removeprefix(f"{row.name}.*.") if row else ""
+        return row is None or row.last is None or module != row.last
 
     def _tied_to(self, name: str) -> str:
         """A tensor that is stored again under another name is made as the first is."""

@@ -17,6 +17,7 @@ from net2net_cli.io.failures import reported
 from net2net_cli.io.header import render_header, write_order
 from net2net_cli.io.team import processes_here
 from net2net_cli.io.tensors import PIECE, TensorInfo, from_bytes, raw_bytes
+from net2net_cli.io.training import save_torch
 
 if TYPE_CHECKING:
     import torch
@@ -222,8 +223,6 @@ def write_torch(
     label: str,
 ) -> dict[TensorInfo, str]:
     """Writes a state dict, held in memory as a whole; gives the hex digest of each tensor."""
-    import torch
-
     state, content = {}, {}
     for info in tensors:
         made = produce(info)
@@ -234,13 +233,7 @@ def write_torch(
         if isinstance(made, Copied):
             made.written(digest)
         state[info.name] = from_bytes(data, info).clone()
-    with reported(OutputError, "write", label), os.fdopen(os.dup(descriptor), "wb") as stream:
-        try:
-            torch.save(state, stream)  # to a stream: the file's name would be in the bytes
-        except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # torch hides a full disk behind its own
-                raise error.__context__ from error
-            raise
+    save_torch(state, descriptor, label)
     return content
 
 

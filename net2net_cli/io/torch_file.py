@@ -42,10 +42,7 @@ class TorchSource(Source):
         self.path = path
         self.files = () if path is None else (path,)
         with reported(CheckpointError, "read", label):
-            is_zip = _check_archive(file, shown(label))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of protocols; what cannot be read is an error
-                loaded = _load(file, shown(label), is_zip=is_zip)
+            loaded = load_torch(file, shown(label))
         self._state = _state_dict(loaded, shown(label))
         self.tensors = {
             name: _info(name, tensor, shown(label)) for name, tensor in self._state.items()
@@ -59,6 +56,17 @@ class TorchSource(Source):
     def close(self) -> None:
         """Forgets the state dict."""
         self._state = {}
+
+
+def load_torch(file: Path, where: str) -> Any:
+    """What a torch file holds, with ``weights_only``; shares memory with the file where it can.
+
+    CheckpointError where it is damaged, or holds what would run code; OSError.
+    """
+    is_zip = _check_archive(file, where)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of protocols; what cannot be read is an error
+        return _load(file, where, is_zip=is_zip)
 
 
 def _check_archive(file: Path, where: str) -> bool:

@@ -63,6 +63,7 @@ def _parts(outcome: Outcome) -> dict[str, Any]:
         "plan": to_data(outcome.plan) if outcome.plan else None,
         "advice": asdict(advised) if advised else None,
         "verification": verification_data(outcome.verification) if outcome.verification else None,
+        "optimizer": asdict(outcome.carried) if outcome.carried else None,
         "shrunk": _shrunk(outcome.shrunk) if outcome.shrunk else None,
         "seconds": outcome.seconds,
         "written": str(outcome.written) if outcome.written else None,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from net2net_cli.diff import Difference
     from net2net_cli.families import LaidFamily
     from net2net_cli.layout import Layout
+    from net2net_cli.optimizer import Carried
     from net2net_cli.plan import Plan
     from net2net_cli.rebuilding import Shrunk
     from net2net_cli.verification import Verification
@@ -80,6 +81,7 @@ class Outcome:
     differences: tuple[Difference, ...] | None = None
     plan: Plan | None = None
     verification: Verification | None = None
+    carried: Carried | None = None
     shrunk: Shrunk | None = None
     seconds: float | None = None
     written: Path | None = None

@@ -12,6 +12,7 @@ from net2net_cli.report.outcome import Checkpoint, Outcome
 if TYPE_CHECKING:
     from net2net_cli.diff import Difference
     from net2net_cli.layout import Layout
+    from net2net_cli.optimizer import Carried
     from net2net_cli.plan import Insert, Operation, Plan, Widen
     from net2net_cli.rebuilding import Shrunk
     from net2net_cli.verification import Verification
@@ -67,6 +68,8 @@ def sentences(outcome: Outcome, symbols: Symbols) -> list[Row]:
         found.append(Row((_read_line(outcome.teacher),)))
     if outcome.student:
         found.append(Row((_part_line(outcome.student),)))
+    if outcome.carried:
+        found += [Row((line,)) for line in _carried(outcome.carried)]
     if outcome.shrunk:
         found += _shrunk(outcome.shrunk, outcome.teacher)
     if outcome.written:
@@ -289,6 +292,25 @@ def _proved(proof: Proof) -> Row:
         return Row((f"the proof fails for {_names(proof.failed, all_names=False)}",), "bad")
     widths = f"D E = I for {counted(proof.widths, 'width')}; " if proof.widths else ""
     return Row((f"proved: {widths}{counted(proof.tensors, 'tensor')}, each in its shape",))
+
+
+def _carried(found: Carried) -> list[str]:
+    """What became of an optimizer's state, and of what lay beside it."""
+    kinds = ", ".join(dict.fromkeys(found.optimizers)) or "an unknown optimizer"
+    by = f" by the {found.map} map" if found.map else ""
+    did = "started afresh" if found.reset else f"carried on{by}"
+    new = f", {counted(found.new, 'new one')}" if found.new else ""
+    file = f"wrote {found.written}, {bytes_of(found.nbytes)}"
+    count = counted(found.grown, "parameter")
+    lines = [f"{file}: {kinds}, {did}, {count}{new}, in {found.order}"]
+    if found.without:
+        names = _names(found.without, all_names=False)
+        lines.append(f"the teacher's optimizer keeps nothing of {names}")
+    if found.averages:
+        lines.append(f"grown as the weights are: {', '.join(found.averages)}")
+    if found.passed:
+        lines.append(f"as they were: {', '.join(found.passed)}")
+    return lines
 
 
 def _read_line(part: Checkpoint) -> str:

@@ -116,6 +116,19 @@ def load(model: Pretrained, device: str) -> tuple[nn.Module, Misfit]:
         return network.eval().to(device), misfit
 
 
+def registered_parameters(model: Pretrained) -> tuple[str, tuple[str, ...]]:
+    """The names of the class' parameters, in the order in which it registers them, and the prefix
+    of those that a base model has without a head. No weight is made.
+
+    CheckpointError where transformers is missing, or refuses.
+    """
+    with quiet(), offline():
+        kind, config = model_class(model), model_config(model)
+        with told(model, f"cannot build {kind.__name__}"), torch.device("meta"):
+            network = kind(config)
+        return f"{network.base_model_prefix}.", tuple(n for n, _ in network.named_parameters())
+
+
 @contextmanager
 def told(model: Pretrained, what: str) -> Iterator[None]:
     """Turns whatever fails inside transformers into one line: ``transformers WHAT: ...``."""

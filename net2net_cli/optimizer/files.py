@@ -1,0 +1,170 @@
+"""Where a training run's state lies, and where the student's goes: whole, and with the student."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from net2net_cli.errors import CheckpointError, OutputError, UsageError
+from net2net_cli.io import Source, Target, check_output
+from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.temporary import publish, temporary
+from net2net_cli.io.torch_file import TorchSource
+from net2net_cli.io.training import read_training, save_torch
+from net2net_cli.optimizer.kinds import Map
+from net2net_cli.optimizer.reading import holds_optimizer
+
+NAMES = ("optimizer.pt", "optimizer.bin")
+"""What Trainer and accelerate call the optimizer's file in their folders."""
+
+BESIDE = (
+    "scheduler.pt", "scheduler.bin", "scaler.pt", "rng_state*.pth", "random_states_*.pkl",
+    "trainer_state.json", "training_args.bin",
+)  # fmt: skip
+"""Their other files of a run, which stay true of a student."""
+
+
+@dataclass(frozen=True)
+class StateOptions:
+    """Which state is carried, and how: ``file`` is None where it is to be found beside the
+    weights, ``out`` where its name follows from the student's."""
+
+    file: Path | None = None
+    out: str | None = None
+    map: Map = "gradient"
+    reset: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the student's state goes: a file of its own, or ``inside``, the name of one in the
+    student's folder; ``shown`` is how a user would name it."""
+
+    target: Target | None
+    inside: str | None
+    shown: Path
+
+
+def find_state(source: Source) -> Path | None:
+    """The file with the state of the run that wrote a checkpoint: in its folder, or itself."""
+    path = source.path
+    if path is None:
+        return None
+    if path.is_dir():
+        return next((path / name for name in NAMES if (path / name).is_file()), None)
+    if isinstance(source, TorchSource) and holds_optimizer(read_training(path)):
+        return path
+    return None
+
+
+def read_state(file: Path) -> Any:
+    """The content of a state's file; CheckpointError where it cannot be read."""
+    name = file.name
+    if not file.exists():
+        raise CheckpointError(f"no optimizer's state `{shown(file)}`")
+    if file.is_dir():
+        raise CheckpointError(
+            "a folder, not the file with an optimizer's state",
+            where=shown(file),
+            hint=_inside(file),
+        )
+    if fnmatchcase(name, "*zero_pp_rank_*") or fnmatchcase(name, "*.distcp"):
+        raise CheckpointError(
+            "one rank's part of a state that was divided among several",
+            where=shown(file),
+            hint="name the folder with all parts, if it is one of torch.distributed.checkpoint",
+        )
+    return read_training(file)
+
+
+def _inside(folder: Path) -> str | None:
+    there = next((name for name in NAMES if (folder / name).is_file()), None)
+    return f"did you mean `{shown(folder / there)}`?" if there else None
+
+
+def others_beside(file: Path) -> dict[str, Path]:
+    """The run's other files in the state's folder, by name."""
+    with reported(CheckpointError, "read", file.parent):
+        found = sorted(entry.name for entry in os.scandir(file.parent) if entry.is_file())
+    return {n: file.parent / n for n in found if any(fnmatchcase(n, p) for p in BESIDE)}
+
+
+def place_of(
+    options: StateOptions, file: Path, student: Target, sources: Sequence[Path], *, overwrite: bool
+) -> Place:
+    """Where the student's state goes; refuses what cannot be written, before any work."""
+    if options.out is None and student.format == "folder":
+        assert student.shown is not None
+        inside = file.name if file.name in NAMES else NAMES[0]
+        return Place(None, inside, student.shown / inside)
+    name = options.out
+    if name is None:
+        if student.shown is None:
+            raise UsageError(
+                "the student goes to standard output, and the optimizer's state has no name",
+                hint="say --optimizer-out FILE, or `--optimizer none`",
+            )
+        name = str(student.shown.with_name(f"{student.shown.stem}.optimizer.pt"))
+    if name == "-":
+        raise UsageError("--optimizer-out names a file; standard output is for a checkpoint")
+    target = check_output(name, [*sources, file], overwrite=overwrite, folders=False)
+    if target.file == student.file:
+        raise OutputError(f"`{shown(name)}` is the student's name, too", hint="choose another")
+    assert target.shown is not None
+    return Place(target, None, target.shown)
+
+
+class Pending:
+    """The student's state on its way: written once the student is verified, named once that has
+    its name."""
+
+    def __init__(self, place: Place, temp: Path | None, descriptor: int) -> None:
+        self.place, self.temp, self.descriptor = place, temp, descriptor
+        self.nbytes = 0
+
+    def write(self, content: Any, student: Path) -> None:
+        """Write the content: into the ``student``, where that is a folder on its way, too."""
+        label = str(self.place.shown)
+        if self.place.inside is None:
+            save_torch(content, self.descriptor, label)
+            with reported(OutputError, "write", label):
+                os.fsync(self.descriptor)
+                self.nbytes = os.fstat(self.descriptor).st_size
+            return
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        with reported(OutputError, "write", label):
+            descriptor = os.open(student / self.place.inside, flags, 0o666)
+        try:
+            save_torch(content, descriptor, label)
+            with reported(OutputError, "write", label):
+                os.fsync(descriptor)
+                self.nbytes = os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+
+    def publish(self, student: Path | None, *, overwrite: bool) -> None:
+        """Give the file its name. Where that fails, the ``student`` goes, too, which has its own,
+        unless it replaced another."""
+        if self.temp is None or self.place.target is None or self.place.target.file is None:
+            return
+        try:
+            publish(self.temp, self.place.target.file, overwrite=overwrite)
+        except BaseException:
+            if student is not None and not overwrite and student.is_file():
+                student.unlink()
+            raise
+
+
+@contextmanager
+def pending(place: Place) -> Iterator[Pending]:
+    """A state on its way; what has no name at the end is removed."""
+    if place.target is None or place.target.file is None:
+        yield Pending(place, None, -1)
+        return
+    with temporary(place.target.file) as (temp, descriptor):
+        yield Pending(place, temp, descriptor)

@@ -1,0 +1,92 @@
+"""Carrying a run's state along while a student is written: match, write, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from net2net_cli.errors import UsageError
+from net2net_cli.io import Target
+from net2net_cli.layout import Layout
+from net2net_cli.opening import Model
+from net2net_cli.optimizer.carry import Carried, Carrying, match
+from net2net_cli.optimizer.files import (
+    Pending,
+    Place,
+    StateOptions,
+    find_state,
+    others_beside,
+    pending,
+    place_of,
+    read_state,
+)
+from net2net_cli.optimizer.orders import networks
+from net2net_cli.plan import Plan
+from net2net_cli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from net2net_cli.execute import Measured
+
+
+@dataclass(frozen=True)
+class StateRun:
+    """A state that fits, and where it goes. ``files`` go into the student's folder with it."""
+
+    carrying: Carrying
+    place: Place
+    files: dict[str, Path]
+
+    @contextmanager
+    def writing(self) -> Iterator[Pending]:
+        """The state on its way, while the student is written."""
+        with pending(self.place) as way:
+            yield way
+
+    def write(self, way: Pending, student: Path, measure: Callable[[], Measured]) -> None:
+        """Make the student's state and write it, once the ``student`` is verified."""
+        way.write(self.carrying.content(measure), student)
+
+    def summary(self, way: Pending) -> Carried:
+        """What became of it."""
+        return replace(self.carrying.summary(), written=str(self.place.shown), nbytes=way.nbytes)
+
+
+def state_run(
+    options: StateOptions | None,
+    plan: Plan,
+    model: Model,
+    recipes: Sequence[Recipe],
+    layouts: tuple[Layout, Layout],
+    student: Target,
+    *,
+    overwrite: bool,
+) -> StateRun | None:
+    """The state to carry along; None where there is none. ``layouts`` are teacher's and student's.
+
+    Raises CheckpointError where it does not fit the teacher, OutputError where it cannot be
+    written.
+    """
+    if options is None:
+        return None
+    file = options.file or find_state(model.source)
+    if file is None:
+        if options != StateOptions():
+            raise UsageError(
+                "there is no optimizer's state beside the checkpoint",
+                where=model.source.label,
+                hint="say where it is with --optimizer FILE",
+            )
+        return None
+    place = place_of(options, file, student, model.source.files, overwrite=overwrite)
+    carrying = match(
+        read_state(file),
+        str(file),
+        networks(plan, model, recipes, *layouts),
+        options.map,
+        reset=options.reset,
+    )
+    beside = place.inside is not None and file.parent == model.source.path
+    return StateRun(carrying, place, others_beside(file) if beside else {})
