@@ -25,7 +25,6 @@ WHAT = "What to make"
 HOW = "How to grow"
 OUT = "Output"
 CHECK = "Verification"
-STATE = "The optimizer's state"
 SHOW = "Messages"
 
 Checkpoint = Annotated[
@@ -257,8 +256,8 @@ class State:
         Option(
             "--optimizer",
             metavar="FILE",
-            help="Where it is, or none [default: beside the weights].",
-            rich_help_panel=STATE,
+            help="The optimizer's state, or none [default: found].",
+            rich_help_panel=OUT,
         ),
     ] = None
     optimizer_out: Annotated[
@@ -266,8 +265,8 @@ class State:
         Option(
             "--optimizer-out",
             metavar="FILE",
-            help="Where to write it [default: beside OUT].",
-            rich_help_panel=STATE,
+            help="Where to write that [default: beside OUT].",
+            rich_help_panel=OUT,
         ),
     ] = None
     optimizer_map: Annotated[
@@ -275,17 +274,17 @@ class State:
         Option(
             "--optimizer-map",
             metavar="HOW",
-            help="How second moments grow: gradient or step.",
+            help="Second moments: gradient or step.",
             show_default=True,
-            rich_help_panel=STATE,
+            rich_help_panel=OUT,
         ),
     ] = "gradient"
     optimizer_reset: Annotated[
         bool,
         Option(
             "--optimizer-reset",
-            help="Keep its groups, start it afresh.",
-            rich_help_panel=STATE,
+            help="Keep its groups, but start it afresh.",
+            rich_help_panel=OUT,
         ),
     ] = False
 
