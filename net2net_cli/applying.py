@@ -143,14 +143,14 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
         own=options.team.share(infos),
     )
 
-    with state.writing() if state else nullcontext() as way:
+    with state.writing() if state and options.team.rank == 0 else nullcontext() as way:
 
         def verified(path: Path) -> None:
             production.close()
             team = options.team if target.divisible else Team()
             found.append(_verify_written(plan, model, work, path, options, team))
             require(found[-1])
-            if state and way and options.team.rank == 0:
+            if state and way:
                 state.write(way, path, measure)
 
         into_folder = target.format == "folder"
@@ -170,8 +170,8 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
             workers=options.workers,
             joint=joint,
         )
-        if way:
-            options.team.lead(lambda: way.publish(written.path, overwrite=options.overwrite))
+        if state and way:
+            way.publish(written.path, overwrite=options.overwrite)
     verification, digest = options.team.lead(lambda: (found[-1], model.source.digest()))
     return Grown(
         plan, written.path, written.nbytes, written.digest, digest, written.metadata,

@@ -125,7 +125,7 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         parser=parse_count,
-        help="Threads that make tensors [default: a core each, up to 4].",
+        help="Threads [default: a core each, up to 4].",
         rich_help_panel=OUT,
     ),
 ]
@@ -240,7 +240,7 @@ class Placing(Growth):
         Option(
             "--where",
             metavar="PLACE",
-            help="New blocks: even, start, end or after=3,7.",
+            help="New blocks: even, start, end, after=3,7.",
             show_default=True,
             rich_help_panel=HOW,
         ),
