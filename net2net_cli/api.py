@@ -82,9 +82,9 @@ __all__ = [
     "MEASURED_ON", "METADATA", "WORKERS", "Carried", "Choices", "Grown", "Model",
     "NotPreservedError", "Plan", "ProbeOptions", "RunOptions", "Shrunk", "StateOptions", "Student",
     "Verification", "WriteOptions", "apply_plan", "check_plan", "deepen_plan", "differences",
-    "expect_teacher", "exported", "find_state", "from_json", "make_plan", "open_model", "open_planned",
-    "open_student", "output_name", "plan_of", "shrink", "to_json", "verify", "widen_plan",
-    "with_spec",
+    "expect_teacher", "exported", "find_state", "from_json", "make_plan", "open_model",
+    "open_planned", "open_student", "output_name", "plan_of", "shrink", "to_json", "verify",
+    "widen_plan", "with_spec",
 ]  # fmt: skip
 
 

@@ -224,7 +224,7 @@ class Growth:
         Option(
             "--mode",
             metavar="MODE",
-            help="The pass whose statistics they get: training or evaluation.",
+            help="Their statistics, in training or evaluation.",
             show_default=True,
             rich_help_panel=HOW,
         ),
@@ -274,7 +274,7 @@ class State:
         Option(
             "--optimizer-map",
             metavar="HOW",
-            help="Second moments: gradient or step.",
+            help="Its growth: gradient or step.",
             show_default=True,
             rich_help_panel=OUT,
         ),
