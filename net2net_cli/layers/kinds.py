@@ -16,7 +16,8 @@ from typing import Literal
 from net2net_cli.network import Value
 
 Kind = Literal[
-    "int", "float", "bool", "str", "size", "padding", "pads", "ints", "scale", "text", "numbers",
+    "int", "float", "bool", "str", "size", "padding", "pads", "ints", "shape", "scale", "text",
+    "numbers",
 ]  # fmt: skip
 """What an argument may hold:
 
@@ -27,6 +28,7 @@ str      one of ``choices``
 size     a whole number, or one per spatial axis; normalised to a tuple with one per axis
 padding  as size (0 allowed), or ``same`` / ``valid`` (kept as text)
 pads     a whole number for every side, or two per axis, last axis first, as torch.nn.ZeroPad2d
+shape    as ints, or an empty list: that of a single number
 ints     a list of whole numbers, or one number (normalised to a tuple)
 scale    a positive number, or one per spatial axis (normalised to a tuple)
 text     any text

@@ -263,7 +263,7 @@ _PARAMETRIC = (
         "Parameter",
         "parameter",
         (
-            Arg("shape", "ints", "required"),
+            Arg("shape", "shape", "required"),
             flag("batched", False),
             number("init", 0.02),
         ),
@@ -276,7 +276,7 @@ _PARAMETRIC = (
         "Buffer",
         "parameter",
         (
-            Arg("shape", "ints", "required"),
+            Arg("shape", "shape", "required"),
             flag("batched", False),
             Arg("dtype", "str", default="float32", choices=_DTYPES),
         ),

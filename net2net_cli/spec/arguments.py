@@ -112,9 +112,10 @@ def _normalised(kind: LayerType, arg: Arg, node: Node) -> Value:
             return _per_axis(2 * kind.rank, node, lambda item: _whole(item, arg.low))
         case "scale":
             return _per_axis(kind.rank, node, _positive)
-        case "ints":
+        case "ints" | "shape":
             items = node.items if isinstance(node, Items) else (node,)
-            return tuple(_whole(item, arg.low) for item in items) or _wrong()
+            found = tuple(_whole(item, arg.low) for item in items)
+            return found if found or arg.kind == "shape" else _wrong()
         case "text":
             return _text(node)
         case "numbers":
@@ -218,7 +219,8 @@ def _shown(node: Node) -> str:
 
 _EXAMPLES: Mapping[str, str] = {
     "int": "2", "float": "0.1", "bool": "true", "size": "3", "padding": "1", "pads": "1",
-    "ints": "[2, 3]", "scale": "2.0", "text": "bij,bjk->bik", "numbers": "[0.5, 1.0]",
+    "ints": "[2, 3]", "shape": "[2, 3]", "scale": "2.0",
+    "text": "bij,bjk->bik", "numbers": "[0.5, 1.0]",
 }  # fmt: skip
 
 

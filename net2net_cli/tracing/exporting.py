@@ -6,8 +6,10 @@ runs can be traced. What it cannot do is choose its way by values: such a line i
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import torch
@@ -45,10 +47,21 @@ def _exported(
     module: nn.Module, in_order: Sequence[Tensor], by_name: Mapping[str, Tensor]
 ) -> ExportedProgram:
     try:
-        with warnings.catch_warnings(action="ignore"), torch.no_grad():
+        with warnings.catch_warnings(action="ignore"), _silenced(), torch.no_grad():
             return torch.export.export(module, tuple(in_order), dict(by_name), strict=False)
     except Exception as error:  # noqa: BLE001 - the user's code runs in there
         _fail(error)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Torch logs, with a traceback, what it raises as well."""
+    was = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(was)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.tracing.drafts import Draft, Source
-
-_NORM = "LayerNorm2d"
 
 
 def folded(drafts: Sequence[Draft], outputs: Iterable[Source]) -> list[Draft]:
@@ -63,8 +60,8 @@ def _image_norm(run: Sequence[Draft]) -> Sequence[Draft]:
         return ()
     last, norm, first = run
     to_last, back = first.args["dims"] == (2, 3, 1), last.args["dims"] == (3, 1, 2)
-    if not (to_last and back) or "normalized_shape" in norm.args or _NORM not in LAYER_TYPES:
+    if not (to_last and back) or "normalized_shape" in norm.args:
         return ()
-    last.type, last.word, last.origin = _NORM, norm.word, norm.origin
+    last.type, last.word, last.origin = "LayerNorm2d", norm.word, norm.origin
     last.args, last.tensors, last.reads = norm.args, norm.tensors, first.reads
     return (norm, first)

@@ -22,11 +22,12 @@ from net2net_cli.tracing.reader import GETITEM, Reader, inputs_of, written_over
 
 _RECURRENT = {"LSTM": ("output", "hidden", "cell"), "GRU": ("output", "hidden"),
               "RNN": ("output", "hidden")}  # fmt: skip
-_TORCHVISION = (
-    "torchvision.models.convnext.LayerNorm2d",
-    "torchvision.ops.stochastic_depth.StochasticDepth",
-)
-"""Modules of torchvision's that are layer types, by their own names."""
+_TORCHVISION = {
+    "torchvision.models.convnext.LayerNorm2d": "LayerNorm2d",
+    "torchvision.models.swin_transformer.ShiftedWindowAttention": "WindowAttention",
+    "torchvision.ops.stochastic_depth.StochasticDepth": "StochasticDepth",
+}
+"""Modules of torchvision's that are layer types."""
 _LAST = ("features", "norm")
 """Rules of types that act on the last axes, whatever stands before them."""
 
@@ -42,7 +43,7 @@ class Call:
     @property
     def kind(self) -> LayerType:
         """Its layer type."""
-        return LAYER_TYPES[type(self.module).__name__]
+        return LAYER_TYPES[_type_of(self.module)]
 
     def collapse(self, reader: Reader) -> bool:
         """Adds its layer in place of its operations; False where they do not make one."""
@@ -208,9 +209,15 @@ def _layer_module(module: nn.Module, path: str) -> nn.Module | None:
         own = module.get_submodule(path)
     except AttributeError:
         return None
-    name = type(own).__name__
-    torchs = type(own) is getattr(nn, name, None) or _class_of(own) in _TORCHVISION
-    return own if torchs and name in LAYER_TYPES and path else None
+    return own if path and _type_of(own) in LAYER_TYPES else None
+
+
+def _type_of(module: nn.Module) -> str:
+    """The layer type that a module would be, empty where it would be none."""
+    name = type(module).__name__
+    if type(module) is getattr(nn, name, None):
+        return name
+    return _TORCHVISION.get(_class_of(module), "")
 
 
 def _class_of(module: nn.Module) -> str:

@@ -99,7 +99,7 @@ def _with_unread(module: nn.Module, drafts: list[Draft]) -> list[str]:
     unread = [key for key in state if key not in read.union(counts)]
     reader = Reader(module)
     for key in unread:
-        reader.flow(Stored(key, state[key], isinstance(state[key], nn.Parameter)), NOWHERE)
+        reader.flow(Stored(key, state[key], parameter=False), NOWHERE)
     drafts += reader.drafts
     names = list(dict.fromkeys(key.rpartition(".")[0] or key for key in unread))
     if not any(isinstance(state[key], nn.Parameter) for key in unread):
