@@ -203,7 +203,7 @@ def test_a_missing_argument_points_to_the_type() -> None:
 
 REQUIRED = {
     "int": "2", "size": "2", "pads": "1", "float": "1.0", "ints": "[1]", "text": "nij->ni",
-    "numbers": "[1, 2.5]",
+    "numbers": "[1, 2.5]", "shape": "[]",
 }  # fmt: skip
 ALSO = {"Upsample": "scale_factor: 2", "Clamp": "min: 0.5", "Constant": "value: [[1, 2.5]]"}
 INSTEAD = {"Pad": "pad: [1, 2]", "Chunk": "chunks: 3, index: 2"}
