@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from net2net_cli.errors import DifferenceError
 from net2net_cli.io import Team
-from net2net_cli.verify.comparison import PROBES, Comparison
+from net2net_cli.verify.comparison import PROBES, Comparison, Mode, Parting
 from net2net_cli.verify.proof import Proof
 from net2net_cli.verify.tolerance import Inserted, tolerance
 
@@ -36,10 +36,12 @@ class ProbeOptions:
 
 @dataclass(frozen=True)
 class Judged:
-    """One comparison beside the tolerance that it is held to."""
+    """One comparison beside the tolerance that it is held to; ``parting`` is where the networks
+    part, where it did not pass and that was found."""
 
     comparison: Comparison
     tolerance: float
+    parting: Parting | None = None
 
     @property
     def passed(self) -> bool:
@@ -67,7 +69,12 @@ class Verification:
 def verification_data(found: Verification) -> dict[str, Any]:
     """A verification as JSON's own types."""
     probes = [
-        {**asdict(item.comparison), "tolerance": item.tolerance, "passed": item.passed}
+        {
+            **asdict(item.comparison),
+            "tolerance": item.tolerance,
+            "passed": item.passed,
+            "parting": asdict(item.parting) if item.parting else None,
+        }
         for item in found.probes
     ]
     proof = {**asdict(found.proof), "holds": found.proof.holds} if found.proof else None
@@ -148,6 +155,7 @@ def _probe_specs(
 ) -> Probed:
     from net2net_cli.verify.deferred import deferred
     from net2net_cli.verify.network import build
+    from net2net_cli.verify.parting import first_parting
     from net2net_cli.verify.probe import probe
 
     inputs = probe_inputs(teacher, options)
@@ -156,34 +164,55 @@ def _probe_specs(
         networks = [network.to(device) for network in networks]
         inputs = {name: value.to(device) for name, value in inputs.items()}
     found = probe(networks[0], networks[1], inputs, options.memory)
-    return Probed(_judged(found, student, options, expected))
+
+    def parting(mode: Mode, bound: float) -> Parting | None:
+        return first_parting(networks[0], networks[1], inputs, bound, mode)
+
+    return Probed(_judged(found, student, options, expected, parting))
 
 
 def _probe_families(
     teacher: FamilyModel, student: FamilyModel, options: ProbeOptions, expected: Expected
 ) -> Probed:
-    from net2net_cli.verify.pretrained import Pretrained, probe_pretrained, unavailable
+    from net2net_cli.verify.pretrained import (
+        Pretrained,
+        pretrained_parting,
+        probe_pretrained,
+        unavailable,
+    )
 
-    models = [Pretrained(m.laid.config, m.source) for m in (teacher, student)]
-    for model in models:
+    ours, theirs = (Pretrained(m.laid.config, m.source) for m in (teacher, student))
+    for model in (ours, theirs):
         if reason := unavailable(model.config):
             return Probed((), reason)
+    probes, seed, data = options.probes, options.seed, options.data
+    device, memory = torch_device(options.device), options.memory
     found = probe_pretrained(
-        *models,
-        probes=options.probes,
-        seed=options.seed,
-        data=options.data,
-        device=torch_device(options.device),
-        memory=options.memory,
+        ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
     )
-    return Probed(_judged([found.comparison], student, options, expected), None, found.notes)
+
+    def parting(_mode: Mode, bound: float) -> Parting | None:
+        return pretrained_parting(
+            ours, theirs, bound, probes=probes, seed=seed, data=data, device=device
+        )
+
+    judged = _judged([found.comparison], student, options, expected, parting)
+    return Probed(judged, None, found.notes)
 
 
 def _judged(
-    found: Sequence[Comparison], student: Model, options: ProbeOptions, expected: Expected
+    found: Sequence[Comparison],
+    student: Model,
+    options: ProbeOptions,
+    expected: Expected,
+    parting: Callable[[Mode, float], Parting | None],
 ) -> tuple[Judged, ...]:
     dtypes = set(student.dtypes.values())
-    return tuple(Judged(c, _tolerance(c, dtypes, options, expected)) for c in found)
+    judged = [Judged(c, _tolerance(c, dtypes, options, expected)) for c in found]
+    return tuple(
+        j if j.passed else replace(j, parting=parting(j.comparison.mode, j.tolerance))
+        for j in judged
+    )
 
 
 DRIFT, BLIND = 2e-2, 1e-6
@@ -307,4 +336,7 @@ def failure(judged: Judged) -> DifferenceError:
     if not c.nan_equal and c.relative_error <= judged.tolerance:
         what = "NaN or infinite values stand in different places"
         hint = "zero weights make NaN of infinite values; --expansion duplicate has none of them"
-    return DifferenceError(f"teacher and student differ in {c.mode} mode: {what}", hint=hint)
+    where = str(judged.parting) if judged.parting else None
+    return DifferenceError(
+        f"teacher and student differ in {c.mode} mode: {what}", where=where, hint=hint
+    )

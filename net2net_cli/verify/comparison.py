@@ -38,6 +38,24 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
+class Parting:
+    """Where two networks first compute something else: a layer, or a block of a transformer, and
+    how far its value is off, relative. ``read`` are the values that it reads and that agree still.
+    """
+
+    layer: str
+    relative_error: float
+    read: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        where = f"they part at `{self.layer}`, by {self.relative_error:.1e}"
+        if not self.read:
+            return where
+        names = " and ".join(f"`{name}`" for name in self.read[:2])
+        return f"{where}; {names} {'agree' if len(self.read) > 1 else 'agrees'}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two networks compared in one mode: the worst over ``outputs``, which has each alone.
 

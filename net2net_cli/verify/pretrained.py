@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from net2net_cli.errors import DifferenceError
-from net2net_cli.verify.comparison import Comparison, summarize
+from net2net_cli.verify.comparison import Comparison, Parting, summarize
 from net2net_cli.verify.memory import batch_bytes
+from net2net_cli.verify.parting import ROWS, first_state
 from net2net_cli.verify.pretrained_inputs import accepts, draw_inputs, load_inputs, next_ids
 from net2net_cli.verify.pretrained_library import (
     Misfit,
@@ -37,7 +38,7 @@ from net2net_cli.verify.pretrained_outputs import Limits, Run, run
 from net2net_cli.verify.probe import measure
 from net2net_cli.verify.tolerance import MIXED
 
-__all__ = ["Pretrained", "PretrainedProbe", "probe_pretrained", "unavailable"]
+__all__ = ["Pretrained", "PretrainedProbe", "pretrained_parting", "probe_pretrained", "unavailable"]
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,7 @@ def probe_pretrained(
     for data that do not fit; UsageError for inputs that cannot be made.
     """
     with quiet(), offline(), torch.random.fork_rng(devices=[]):
-        kind, config = model_class(teacher), model_config(teacher)
-        if data is None:
-            inputs = draw_inputs(kind, config, probes, seed)
-        else:
-            inputs = load_inputs(data, kind, config, seed)
+        config, inputs = model_config(teacher), _inputs(teacher, probes, seed, data)
         _check_inputs(inputs, student)
         vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
         _check_vocabularies(*vocabularies)
@@ -90,6 +87,49 @@ def probe_pretrained(
     dtype = MIXED if ours.narrow or theirs.narrow else "float64"
     rows = len(next(iter(inputs.values())))
     return PretrainedProbe(summarize("evaluation", rows, dtype, outputs), _notes(after))
+
+
+def pretrained_parting(
+    teacher: Pretrained,
+    student: Pretrained,
+    tolerance: float,
+    *,
+    probes: int,
+    seed: int,
+    data: Path | None = None,
+    device: str = "cpu",
+) -> Parting | None:
+    """The first block whose hidden state differs by more than ``tolerance``, on the inputs of
+    ``probe_pretrained``; None where the models do not give their hidden states."""
+    with quiet(), offline(), torch.random.fork_rng(devices=[]):
+        inputs = {n: v[:ROWS] for n, v in _inputs(teacher, probes, seed, data).items()}
+        for side in ("encoder_hidden_states", "decoder_hidden_states", "hidden_states"):
+            ours, theirs = (_states(m, inputs, device, side) for m in (teacher, student))
+            found = first_state(ours, theirs, tolerance)
+            if found is not None and theirs:
+                number, error = found
+                part = side.removesuffix("hidden_states").replace("_", " ")
+                return Parting(
+                    f"{part}block {number - 1}" if number else f"{part}embeddings", error
+                )
+    return None
+
+
+@torch.no_grad()
+def _states(
+    model: Pretrained, inputs: Mapping[str, Tensor], device: str, side: str
+) -> tuple[Tensor, ...]:
+    network, _ = load(model, device)
+    with told(model, f"cannot run {type(network).__name__}"):
+        given = network(**{n: v.to(device) for n, v in inputs.items()}, output_hidden_states=True)
+    return tuple(state.cpu() for state in given.get(side) or () if isinstance(state, Tensor))
+
+
+def _inputs(teacher: Pretrained, probes: int, seed: int, data: Path | None) -> Mapping[str, Tensor]:
+    kind, config = model_class(teacher), model_config(teacher)
+    if data is None:
+        return draw_inputs(kind, config, probes, seed)
+    return load_inputs(data, kind, config, seed)
 
 
 def _run(
