@@ -92,7 +92,8 @@ class Families:
     def _member_key(self, member: Member) -> object:
         if isinstance(member.made, Unit):
             return self._key(member.made)
-        return member.made.function, member.made.form, tuple(s.name for s in member.made.settings)
+        form = None if member.made.form is None else flat(member.made.form)
+        return member.made.function, form, tuple(s.name for s in member.made.settings)
 
     def _places(self, units: Sequence[Unit], keys: Mapping[str, int]) -> dict[int, set[object]]:
         """Where units are written, for each key: those that are alike are written once."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from net2net_cli.export.code import Expression, Several, Text, flat
 from net2net_cli.export.grouping import Unit, reads, writes
-from net2net_cli.export.layers import stands_around
+from net2net_cli.export.layers import is_source, stands_around
 from net2net_cli.export.names import variable
 from net2net_cli.network import Layer
 
@@ -67,7 +67,9 @@ class _Writer:
 
     def run(self) -> Forward:
         for item in self.unit.items:
-            if not self._put_around(item):
+            if isinstance(item, Layer) and is_source(item):
+                self.called[item.name] = flat(self.say(item, []))
+            elif not self._put_around(item):
                 self._flush()
                 self._begin(item)
         self._return()
@@ -111,7 +113,8 @@ class _Writer:
         ended = [value for value in last.reads if not self.left[value]]
         if len(set(last.reads)) == 1 and self.uses[last.reads[0]] > len(last.reads):
             return None
-        free = [name for name in map(self.called.__getitem__, ended) if name not in self._live()]
+        names = [name for name in map(self.called.__getitem__, ended) if name.isidentifier()]
+        free = [name for name in names if name not in self._live()]
         return free[0] if free else None
 
     def _live(self) -> set[str]:

@@ -126,7 +126,7 @@ class _Grouping:
         read = {value for block in others for value in reads(block)} | wanted
         inputs = dict.fromkeys(v for layer in inside for v in layer.inputs if v not in names)
         outputs = tuple(layer.name for layer in inside if layer.name in read)
-        if len(inputs) > MOST or not 1 <= len(outputs) <= MOST:
+        if not 1 <= len(inputs) <= MOST or not 1 <= len(outputs) <= MOST:
             return None
         if _comes_back(set(outputs), set(inputs), others):
             return None

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from net2net_cli.export.code import Expression
-from net2net_cli.export.written import FUNCTIONS, HELPERS, PARAMETERS
+from net2net_cli.export.code import Expression, Text
+from net2net_cli.export.written import FUNCTIONS, HELD, HELPERS, constant
 from net2net_cli.layers.table import LAYER_TYPES, Arg, LayerType
 from net2net_cli.layout import GraphLayout
 from net2net_cli.network import Layer, Value
@@ -44,12 +44,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Construct:
-    """A call that makes a module or a parameter. ``form`` is a template for what is no plain call:
-    the arguments stand in it by name."""
+    """A call that makes a module or a tensor. ``form`` says what is no plain call: in a text
+    the arguments stand by name."""
 
     function: str
     settings: tuple[Setting, ...]
-    form: str = ""
+    form: Expression | None = None
 
 
 _AROUND = ("pointwise", "softmax")
@@ -61,9 +61,14 @@ def is_function(layer: Layer) -> bool:
     return layer.type in FUNCTIONS
 
 
-def is_parameter(layer: Layer) -> bool:
-    """Whether it is a parameter and no module."""
-    return layer.type in PARAMETERS
+def is_held(layer: Layer) -> bool:
+    """Whether it is a tensor of the unit around it, and no module."""
+    return layer.type in HELD
+
+
+def is_source(layer: Layer) -> bool:
+    """Whether it gives such a tensor as it is, and reads nothing."""
+    return is_held(layer) and not layer.inputs
 
 
 def fits_chain(layer: Layer) -> bool:
@@ -71,7 +76,7 @@ def fits_chain(layer: Layer) -> bool:
     if is_function(layer):
         return layer.type == "Flatten" or layer.type in HELPERS
     kind = LAYER_TYPES[layer.type]
-    return not is_parameter(layer) and kind.fewest == kind.most == 1
+    return not is_held(layer) and kind.fewest == kind.most == 1
 
 
 def stands_around(layer: Layer) -> bool:
@@ -88,8 +93,8 @@ def expression_of(layer: Layer, read: Sequence[str]) -> Expression:
 
 def construct_of(layer: Layer, layout: GraphLayout) -> Construct:
     """The call that builds a layer."""
-    if is_parameter(layer):
-        return _parameter(layer, layout)
+    if is_held(layer):
+        return _held(layer, layout)
     kind = LAYER_TYPES[layer.type]
     settings = [_setting(layer, kind, arg, layout) for arg in kind.args if arg.name != "inplace"]
     function = layer.type if layer.type in HELPERS else f"nn.{layer.type}"
@@ -119,14 +124,19 @@ def _short(arg: Arg, value: Value) -> Value:
     return value
 
 
-def _parameter(layer: Layer, layout: GraphLayout) -> Construct:
+def _held(layer: Layer, layout: GraphLayout) -> Construct:
+    """The tensor of a layer that is one, with the values that torch would begin with."""
+    if layer.type == "Constant":
+        return Construct("constant", (), constant(layer.args))
     shape = layout.tensors[layout.aliases.get(layer.name, layer.name)].shape
-    ones = ", 1" * (len(shape) - 1) or ","
-    return Construct(
-        "nn.Parameter",
-        (
-            Setting("channels", shape[0], width=True),
-            Setting("init", layer.args["init"]),
-        ),
-        f"nn.Parameter(torch.full(({{channels}}{ones}), {{init}}))",
-    )
+    if layer.type == "LayerScale":
+        ones = ", 1" * (len(shape) - 1) or ","
+        settings = (Setting("channels", shape[0], width=True), Setting("init", layer.args["init"]))
+        text = f"nn.Parameter(torch.full(({{channels}}{ones}), {{init}}))"
+        return Construct("LayerScale", settings, Text(text))
+    sizes = Setting("shape", shape)
+    if layer.type == "Buffer":
+        dtype = layer.args["dtype"]
+        return Construct("Buffer", (sizes,), Text(f"torch.zeros({{shape}}, dtype=torch.{dtype})"))
+    settings = (sizes, Setting("init", layer.args["init"]))
+    return Construct("Parameter", settings, Text("nn.Parameter(torch.randn({shape}) * {init})"))

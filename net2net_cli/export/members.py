@@ -17,14 +17,15 @@ from net2net_cli.export.layers import (
     construct_of,
     fits_chain,
     is_function,
-    is_parameter,
 )
 from net2net_cli.export.names import counted, is_attribute, is_plain, member
+from net2net_cli.export.written import HELD
 from net2net_cli.layout import GraphLayout
 from net2net_cli.network import Layer
 
 Path = tuple[str, ...]
 Container = Literal["list", "dict", "module"]
+MemberKind = Literal["module", "parameter", "buffer"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Member:
 
     path: Path
     made: Construct | Unit
-    parameter: bool = False
+    kind: MemberKind = "module"
+    lasting: bool = True
+    """Whether a buffer is a part of the state dict."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,37 @@ class Members:
         if any(m.path == path for m in below):
             return None
         names = list(dict.fromkeys(m.path[len(path)] for m in below))
-        if any(m.parameter and len(m.path) == len(path) + 1 for m in below):
+        if any(m.kind != "module" and len(m.path) == len(path) + 1 for m in below):
             return "module"
         if counted(names):
             return "list"
         return "dict" if all(is_plain(name) for name in names) else "module"
+
+    def lasting(self, path: Path) -> bool:
+        """Whether what stands at a path has its tensors in the state dict."""
+        return all(m.lasting for m in self.members if m.path == path)
+
+    def kind(self, path: Path) -> MemberKind:
+        """What stands at a path: a module where no member does."""
+        return next((m.kind for m in self.members if m.path == path), "module")
 
     def reach(self, path: Path, text: str = "self") -> str:
         """A member as the unit's own methods say it: ``self.stem[0].conv``."""
         top: Container | None = "list" if self.chain and counted(self.names) else None
         for at, name in enumerate(path):
             kind = self.container(path[:at]) if at else top
-            parameter = any(m.path == path and m.parameter for m in self.members)
-            text = step(text, name, kind, parameter=parameter and at == len(path) - 1)
+            last = at == len(path) - 1
+            text = step(text, name, kind, self.kind(path) if last else "module")
         return text
 
 
-def step(text: str, name: str, kind: Container | None, *, parameter: bool = False) -> str:
+def step(text: str, name: str, kind: Container | None, what: MemberKind) -> str:
     """A member of a container of that kind."""
     if kind == "list":
         return f"{text}[{name}]"
     if kind == "dict" and not is_attribute(name):
         return f"{text}[{quoted(name)}]"
-    return member(text, name, parameter=parameter)
+    return member(text, name, what)
 
 
 def members_of(root: Unit, layout: GraphLayout, absent: frozenset[str]) -> Mapping[str, Members]:
@@ -106,7 +117,8 @@ def _add(
     """Enter a layer into its unit, and that unit into those around it."""
     path = tuple(units[owner].within(layer.name).split("."))
     made = construct_of(layer, layout)
-    found[owner][layer.name] = Member(path, made, is_parameter(layer))
+    kind: MemberKind = HELD.get(layer.type, "module")
+    found[owner][layer.name] = Member(path, made, kind, lasting=layer.type != "Constant")
     while owner:
         around = _owner(owner, units)
         if owner in found[around]:

@@ -59,12 +59,12 @@ def counted(names: list[str]) -> bool:
     return names == [str(n) for n in range(len(names))]
 
 
-def member(of: str, name: str, *, parameter: bool = False) -> str:
-    """The member of an object by its name."""
+def member(of: str, name: str, kind: str = "module") -> str:
+    """The member of an object by its name: a module, a parameter or a buffer."""
     if is_attribute(name):
         return f"{of}.{name}"
     if name in RESERVED:
-        return f"{of}.{'_parameters' if parameter else '_modules'}[{quoted(name)}]"
+        return f"{of}._{kind}s[{quoted(name)}]"
     return f"getattr({of}, {quoted(name)})"
 
 

@@ -29,12 +29,12 @@ from net2net_cli.export.layers import (
     Setting,
     expression_of,
     is_function,
-    is_parameter,
+    is_held,
 )
 from net2net_cli.export.members import Container, Member, Members, Path, members_of
 from net2net_cli.export.names import RESERVED, counted, is_attribute, variable
 from net2net_cli.export.tensors import common_float, exceptions, ties_of
-from net2net_cli.export.written import HELPERS, PARAMETERS
+from net2net_cli.export.written import HELPERS, held_value
 from net2net_cli.layout import GraphLayout
 from net2net_cli.network import Layer, Value
 
@@ -65,6 +65,10 @@ class _Writer:
         self.root = group(layout.spec, self.ties.together)
         self.members = members_of(self.root, layout, self.ties.absent)
         self.inputs = _input_names(self.root)
+        self.alone: set[str] = set()
+        for layer in layout.spec.layers:
+            if self.alone.issuperset(layer.inputs):
+                self.alone.add(layer.name)
         self.forwards = {
             path: self._forward(found) for path, found in self.members.items() if not found.chain
         }
@@ -81,9 +85,11 @@ class _Writer:
         }
         helpers = [text.rstrip() for kind, text in HELPERS.items() if kind in built]
         body = "\n\n\n".join([*helpers, *classes])
-        imports = []
+        imports = [f"import {name}" for name in ("base64", "zlib") if f"{name}." in body]
         if "OrderedDict(" in body:
-            imports += ["from collections import OrderedDict", ""]
+            imports.append("from collections import OrderedDict")
+        if imports:
+            imports.append("")
         if "torch." in body:
             imports.append("import torch")
         imports.append(
@@ -103,15 +109,15 @@ class _Writer:
 
     def _said(self, found: Members, item: Layer | Unit, read: list[str]) -> Expression:
         if isinstance(item, Layer) and is_function(item):
-            return expression_of(item, read)
+            return expression_of(item, self._as_many(item, read))
         name = found.unit.within(self.ties.instead.get(item.name, item.name))
         again = item.name in self.ties.instead
         reached = self._reached(found, name) if again else found.reach(tuple(name.split(".")))
         borrowed = self.ties.borrowed.get(item.name, {})
         given = {own: self._tensor(found, full) for own, full in borrowed.items()}
-        if isinstance(item, Layer) and is_parameter(item):
-            parameter = next(iter(given.values()), reached)
-            return PARAMETERS[item.type](parameter, read[0])
+        if isinstance(item, Layer) and is_held(item):
+            tensor = next(iter(given.values()), reached)
+            return held_value(item.type, tensor, read, item.args)
         if not given:
             return call(reached, *read)
         tensors = [Item(Text(text), f"{quoted(own)}: ") for own, text in given.items()]
@@ -119,6 +125,18 @@ class _Writer:
         return call(
             "torch.func.functional_call", reached, Bracketed("{", tuple(tensors), "}"), inputs
         )
+
+    def _as_many(self, item: Layer, read: list[str]) -> list[str]:
+        """Tensors that all examples share, as often as there are examples, where that is needed."""
+        shared = [value in self.alone for value in item.inputs]
+        if item.type not in ("Concat", "Einsum") or all(shared) or not any(shared):
+            return read
+        count = f"{read[shared.index(False)]}.shape[0]"
+        ranks = [len(self.layout.values[value].axes) for value in item.inputs]
+        return [
+            f"{text}.expand({', '.join([count, *['-1'] * rank])})" if one else text
+            for text, rank, one in zip(read, ranks, shared, strict=True)
+        ]
 
     def _tensor(self, found: Members, full: str) -> str:
         """A tensor of another layer, reached from a unit that holds both."""
@@ -192,6 +210,9 @@ class _Writer:
         expression = made[path] if kind is None else _contained(found, made, path)
         before, said = _placed(found, path, expression)
         yield from lines(said, 8, before)
+        if path[-1] in RESERVED and not found.lasting(path):
+            kept = f"{found.reach(path[:-1])}._non_persistent_buffers_set"
+            yield f"{' ' * 8}{kept}.add({quoted(path[-1])})"
         if kind is not None:
             yield from self._filled(found, made, path, kind)
 
@@ -273,9 +294,11 @@ def _told(alike: Alike, root: Unit) -> str:
 
 
 def _constructed(made: Construct, values: Sequence[Value | Ref]) -> Expression:
-    if made.form:
+    if isinstance(made.form, Text):
         texts = {s.name: _text(v) for s, v in zip(made.settings, values, strict=True)}
-        return Text(made.form.format(**texts))
+        return Text(made.form.text.format(**texts))
+    if made.form is not None:
+        return made.form
     return _called(made.function, made.settings, values)
 
 
@@ -345,13 +368,14 @@ def _contained(found: Members, made: Mapping[Path, Expression], path: Path) -> E
 
 
 def _placed(found: Members, path: Path, made: Expression) -> tuple[str, Expression]:
-    """A statement by which what is made becomes the member at a path: its begin, its end."""
-    name = path[-1]
-    parameter = any(m.path == path and m.parameter for m in found.members)
-    around = found.reach(path[:-1])
+    """The statement by which what is made becomes the member at a path: its begin, its end."""
+    name, around, kind = path[-1], found.reach(path[:-1]), found.kind(path)
+    if kind == "buffer" and name not in RESERVED:
+        more = {} if found.lasting(path) else {"persistent": "False"}
+        return "", call(f"{around}.register_buffer", quoted(name), made, **more)
     if is_attribute(name):
         return f"{around}.{name} = ", made
     if name in RESERVED:
-        return f"{around}.{'_parameters' if parameter else '_modules'}[{quoted(name)}] = ", made
-    add = "register_parameter" if parameter else "add_module"
+        return f"{around}._{kind}s[{quoted(name)}] = ", made
+    add = "register_parameter" if kind == "parameter" else "add_module"
     return "", call(f"{around}.{add}", quoted(name), made)

@@ -7,6 +7,7 @@ for what behaves otherwise in training, and for functions that stand in a chain.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from net2net_cli.export.code import Expression, Text, call, listed, literal
 from net2net_cli.network import Value
@@ -70,6 +71,13 @@ def _sliced(read: Sequence[str], args: Args) -> Expression:
     return Text(f"{read[0]}[{', '.join(axes)}]")
 
 
+def _indexed(read: Sequence[str], args: Args) -> Expression:
+    dim = int(str(args["dim"]))
+    index = read[1].removesuffix("[None]") if read[1].endswith("[None]") else f"{read[1]}[0]"
+    axes = [":"] * dim + [index] if dim > 0 else ["...", index, *[":"] * (-dim - 1)]
+    return Text(f"{read[0]}[{', '.join(axes)}]")
+
+
 def _chunked(read: Sequence[str], args: Args) -> Expression:
     return Text(f"{read[0]}.chunk({args['chunks']}, {args['dim']})[{args['index']}]")
 
@@ -104,6 +112,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Chunk": _chunked,
     "Slice": _sliced,
     "Select": _method("select", "dim", "index"),
+    "IndexSelect": _indexed,
     "Mean": _method("mean", "dim", keepdim=False),
     "Sum": _method("sum", "dim", keepdim=False),
     "Amax": _method("amax", "dim", keepdim=False),
@@ -148,6 +157,12 @@ HELPERS: Mapping[str, str] = {
     def forward(self, x: Tensor) -> Tensor:
         return x.unflatten(self.dim, (-1, self.pieces)).amax(self.dim + 1)
 ''',
+    "LayerNorm2d": '''class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+''',
     "StochasticDepth": '''class StochasticDepth(nn.Module):
     """In training, zeros for some examples (or for all at once), the rest scaled up."""
 
@@ -167,7 +182,33 @@ HELPERS: Mapping[str, str] = {
 }
 """Classes by the layer type that they are."""
 
-PARAMETERS: Mapping[str, Callable[[str, str], Expression]] = {
-    "LayerScale": lambda parameter, read: Text(f"{read} * {parameter}"),
+HELD: Mapping[str, Literal["parameter", "buffer"]] = {
+    "LayerScale": "parameter",
+    "Parameter": "parameter",
+    "Buffer": "buffer",
+    "Constant": "buffer",
 }
-"""Types that are a parameter under their own name: what is computed of it and of what is read."""
+"""Types that are a tensor under their own name, and no module."""
+
+
+def held_value(kind: str, tensor: str, read: Sequence[str], args: Args) -> Expression:
+    """What such a layer gives: its tensor, under an axis for the examples, or times what it
+    reads."""
+    if kind == "LayerScale":
+        return Text(f"{read[0]} * {tensor}")
+    return Text(tensor if args.get("batched") else f"{tensor}[None]")
+
+
+def constant(args: Args) -> Expression:
+    """The tensor that a spec writes out, or that it holds packed (see layers.constants)."""
+    dtype = f"torch.{args['dtype']}"
+    if args["value"] is not None:
+        return call("torch.tensor", _nested(args["value"]), dtype=dtype)
+    text = call("base64.b64decode", literal(args["data"]))
+    raw = call("bytearray", call("zlib.decompress", text))
+    flat = call("torch.frombuffer", raw, dtype=dtype)
+    return call("torch.reshape", flat, literal(args["shape"]))
+
+
+def _nested(value: Value) -> Expression:
+    return listed(*map(_nested, value)) if isinstance(value, tuple) else Text(literal(value))

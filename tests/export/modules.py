@@ -25,6 +25,9 @@ def state_of(layout: GraphLayout, *, doubled: bool = False) -> dict[str, Tensor]
         name: random_tensor(name, tensor.shape, generator)
         for name, tensor in layout.tensors.items()
     }
+    for layer in layout.spec.layers:
+        if layer.type == "Buffer" and not str(layer.args["dtype"]).startswith("float"):
+            state[layer.name] = (state[layer.name] > 0).to(getattr(torch, str(layer.args["dtype"])))
     if doubled:
         state |= {alias: state[owner] for alias, owner in layout.aliases.items()}
     return state
