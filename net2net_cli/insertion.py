@@ -62,6 +62,19 @@ def find_duties(source: GraphLayout, target: GraphLayout, matches: Mapping[str, 
     return _Walk(source, target, matches).run()
 
 
+def alike(source: GraphLayout, layer: Layer) -> str | None:
+    """The source's layer whose tensors that never change a new layer has too: that with windows of
+    the same size."""
+    return next(
+        (
+            old.name
+            for old in source.spec.layers
+            if old.type == layer.type and old.args.get("window_size") == layer.args["window_size"]
+        ),
+        None,
+    )
+
+
 _PADS_NOTHING: tuple[tuple[int, int], ...] = ()
 _INSERTABLE = (
     "Linear, Conv, BatchNorm, PReLU and activations after a value in their range can be"
@@ -153,8 +166,10 @@ class _Walk:
         if layer.name in self.matches:
             self._matched(layer)
             return
-        if any(line.fill == "kept" for line in LAYER_TYPES[layer.type].tensors):
+        if layer.type == "Buffer":
             raise self._refuse(layer, "nothing says what it holds", "write it as a Constant")
+        if layer.type == "WindowAttention" and not alike(self.source, layer):
+            raise self._refuse(layer, "no window of the source has its size, hence its index")
         match duty:
             case Exact():
                 self._identity(layer, duty)

@@ -160,12 +160,14 @@ class Layout:
 class GraphLayout(Layout):
     """The layout of a layer spec: what flows between its layers is laid out too.
 
-    ``arguments`` holds, for each layer, the axis that an argument counts (``out_channels``).
+    ``arguments`` holds, for each layer, the axis that an argument counts (``out_channels``);
+    ``ties`` are axes of one size with features of their own (attention's heads and its stream).
     """
 
     spec: Spec
     values: Mapping[str, Data]
     arguments: Mapping[str, Mapping[str, tuple[Axis, ...]]]
+    ties: tuple[tuple[Axis, Axis], ...] = ()
 
     def layers(self) -> tuple[str, ...]:
         """The spec's layers, with or without tensors."""
@@ -178,6 +180,19 @@ class GraphLayout(Layout):
             for layer in self.spec.layers
             for own in layer.share
         }
+
+    def tied(self, sizes: Mapping[Width, int]) -> dict[Width, int]:
+        """Sizes of all widths, where those grow that ties demand to."""
+        found = dict(sizes)
+        for one, other in self.ties:
+            wanted = size_of(one, found)
+            for width in dict.fromkeys(widths(other)):
+                base, each = (size_of(other, {**found, width: n}) for n in (0, 1))
+                count, over = divmod(wanted - base, each - base)
+                if not over and count > found[width] and self.bears(width):
+                    found[width] = count
+                    break
+        return found
 
     def place(self, layer: str) -> Place | None:
         """The spec's line."""

@@ -10,7 +10,7 @@ from net2net_cli.axes import Width
 from net2net_cli.axismap import AxisMap, Mapper, product_map
 from net2net_cli.diff import Comparison
 from net2net_cli.expansion import Expansion, Kind, expand
-from net2net_cli.insertion import Exact
+from net2net_cli.insertion import Exact, alike
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import LaidTensor, shape_of
 from net2net_cli.moments import closed_form
@@ -112,11 +112,16 @@ class _Maker:
             assert name is not None, tensor.name
             return Copy(name)
         old = shape_of(tensor.axes, self.sizes)
+        if tensor.line.fill == "kept":
+            name = alike(comparison.source, comparison.target.spec.layer(tensor.layer))
+            assert name is not None, tensor.name
+            return Copy(f"{name}.{tensor.line.name}")
         if tensor.line.fill == "count":
             return Constant(old, 0)
         if tensor.layer in comparison.duties.zeroed:
-            buffer = tensor.line.buffer
-            return Fresh() if buffer else Constant(old, 0)
+            last = LAYER_TYPES[comparison.target.spec.layer(tensor.layer).type].last
+            zero = tensor.line.name.startswith(last) and not tensor.line.buffer
+            return Constant(old, 0) if zero else Fresh()
         duty = comparison.duties.of[tensor.layer]
         return self._identity(tensor, duty, old) if isinstance(duty, Exact) else Fresh()
 
@@ -141,7 +146,7 @@ class _Maker:
         weight = self.comparison.target.tensors.get(f"{tensor.layer}.weight", tensor)
         fan_in = prod(weight.shape[1:]) if len(weight.shape) > 1 else 1
         gain = gain_of(axes, tensor) if axes else 1.0
-        init = float(str(layer.args.get("init", 0.0)))
+        init = float(str(layer.args.get("init", 0.02)))
         bound = init if tensor.line.fill == "scaled" else max(fan_in, 1) ** -0.5
         return Filling(tensor.line.fill, bound, init, gain)
 

@@ -172,7 +172,10 @@ def _likeness(old: Layer, new: Layer) -> float:
     return _SAME + (_SIZES if all(a == b for a, b in pairs) else 0)
 
 
-_HARMLESS = frozenset({"inplace", "momentum", "init", "normalized_shape", "num_parameters"})
+_HARMLESS = frozenset({
+    "inplace", "momentum", "init", "normalized_shape", "num_parameters", "dropout", "dropout_p",
+    "attention_dropout",
+})  # fmt: skip
 _OF_DROPOUT = frozenset({"p", "mode"})
 """Arguments that may change without changing the function in evaluation mode, or that are sizes."""
 

@@ -66,7 +66,8 @@ of ``num_batches_tracked``; ``kept`` tensors are of any dtype and never change."
 class TensorLine:
     """One tensor of a layer type: ``name`` (``""``: the layer's own name), axes, initialisation.
 
-    It exists where every argument named in ``when`` is true. ``trailing=-1`` appends an axis of
+    It exists where every argument named in ``when`` is true (``!name``: is not).
+    ``trailing=-1`` appends an axis of
     size 1 for each axis of the data that follows the channels.
     """
 
@@ -85,6 +86,7 @@ Rule = Literal[
     "subtract", "divide", "extreme", "chunk", "slice", "select", "unflatten", "reshape",
     "transpose", "squeeze", "unsqueeze", "expand", "reorder", "pad", "unfold", "reduce",
     "normalize", "matmul", "einsum", "parameter", "constant", "index", "bag",
+    "dot_product", "attention", "recurrent",
 ]  # fmt: skip
 """Which axes a layer acts on (``laying`` has one function for each):
 
@@ -108,7 +110,8 @@ class LayerType:
     interval of values that it leaves as they are; ``zero`` says whether it maps 0 to 0. It reads
     at least ``fewest`` values and at most ``most`` (None: any number, which may be branches); it
     gives zeros where all of them are zero, or where that one at place ``zeros`` is. That at place
-    ``ids`` holds whole numbers."""
+    ``ids`` holds whole numbers. The tensors whose names begin with ``last`` make its output: where
+    they are zero, it is."""
 
     name: str
     rule: Rule
@@ -126,6 +129,7 @@ class LayerType:
     most: int | None = 1
     zeros: Literal["all"] | int = 0
     ids: int | None = None
+    last: str = ""
 
     def arg(self, name: str) -> Arg | None:
         """The argument of that name, or None."""
@@ -149,7 +153,9 @@ def number(name: str, default: float) -> Arg:
 
 def has_tensor(line: TensorLine, args: Mapping[str, Value]) -> bool:
     """Whether a layer with these arguments holds that tensor."""
-    return all(bool(args.get(flag)) for flag in line.when.split())
+    return all(
+        bool(args.get(name.removeprefix("!"))) != name.startswith("!") for name in line.when.split()
+    )
 
 
 def tensor_name(layer: str, line: TensorLine) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from net2net_cli.layers.attention import ATTENTION
 from net2net_cli.layers.kinds import (
     Arg,
     Fill,
@@ -354,7 +355,7 @@ _SPATIAL = (
 
 LAYER_TYPES: Mapping[str, LayerType] = {
     kind.name: kind
-    for kind in (*_PARAMETRIC, *_NORMS, *ACTIVATIONS, *FUNCTIONS, *_SPATIAL, *STRUCTURE)
+    for kind in (*_PARAMETRIC, *_NORMS, *ACTIVATIONS, *FUNCTIONS, *_SPATIAL, *STRUCTURE, *ATTENTION)
 }
 """Every layer type by name. All are torch.nn's own but these: Add, Multiply and Concat join
 several inputs; Permute takes torch.permute's ``dims`` without the batch axis' 0, counted from 1
@@ -364,4 +365,5 @@ a parameter stored under the layer's own name with shape ``[C, 1, 1]`` for image
 ConvNeXt does), or of the last axis by one of shape ``[C]`` (``dim: -1``); LayerNorm2d is
 torchvision's. Parameter, Buffer and Constant read nothing: they give a tensor, stored under the
 layer's own name or written in the spec, which is the same for all examples; IndexSelect takes its
-entries where another of them says."""
+entries where another of them says. ScaledDotProductAttention is torch's function; WindowAttention
+is torchvision's ShiftedWindowAttention."""

@@ -19,12 +19,17 @@ class Builder:
         self.values: dict[str, Data] = {}
         self.arguments: dict[str, dict[str, tuple[Axis, ...]]] = {}
         self.demands: list[Demand] = []
+        self.ties: list[tuple[Axis, Axis]] = []
 
     def demand(
         self, axis: Axis, bears: frozenset[str], layer: str, reason: str, *, joint: bool = False
     ) -> None:
         """Note what a layer bears on an axis."""
         self.demands.append(Demand(axis, bears, layer, reason, joint))
+
+    def tie(self, one: Axis, other: Axis) -> None:
+        """Note that two axes have one size, though not the same features."""
+        self.ties.append((one, other))
 
     def add_tensor(self, tensor: LaidTensor, layer: Layer) -> None:
         """Add a layer's tensor, or unify it with the one that it shares."""
@@ -60,6 +65,7 @@ class Builder:
                 layer: {arg: tuple(resolve(a) for a in axes) for arg, axes in found.items()}
                 for layer, found in self.arguments.items()
             },
+            ties=tuple((resolve(one), resolve(other)) for one, other in self.ties),
         )
 
     def _resolved(self, tensor: LaidTensor) -> LaidTensor:

@@ -25,7 +25,7 @@ def _elementwise(
     for name, data in zip(layer.inputs[1:], inputs[1:], strict=True):
         _same_rank(layer, name, first, data)
         axes = [
-            _broadcast(builder, layer, name, a, b)
+            broadcast(builder, layer, name, a, b)
             for a, b in zip(first.axes, data.axes, strict=True)
         ]
         first = Data(tuple(axes), first.settled and data.settled, first.normed or data.normed)
@@ -46,7 +46,8 @@ def _same_rank(layer: Layer, name: str, first: Data, data: Data) -> None:
         )
 
 
-def _broadcast(builder: Builder, layer: Layer, name: str, a: Axis, b: Axis) -> Axis:
+def broadcast(builder: Builder, layer: Layer, name: str, a: Axis, b: Axis) -> Axis:
+    """Unify two axes, or take the wide one where the other has size 1; ``name`` is b's value."""
     left, right = builder.unifier.size(a), builder.unifier.size(b)
     if left == right:
         builder.unifier.unify(a, b, layer.name)
@@ -106,7 +107,7 @@ def matmul(builder: Builder, layer: Layer, inputs: Sequence[Data]) -> Data:
     if len(left.axes) < 2:
         raise SpecError(f"`{layer.name}` multiplies matrices, not vectors", where=layer.place)
     lead = tuple(
-        _broadcast(builder, layer, layer.inputs[1], a, b)
+        broadcast(builder, layer, layer.inputs[1], a, b)
         for a, b in zip(left.axes[:-2], right.axes[:-2], strict=True)
     )
     i, k, j = left.axes[-2], left.axes[-1], right.axes[-1]
@@ -130,7 +131,7 @@ def einsum(builder: Builder, layer: Layer, inputs: Sequence[Data]) -> Data:
     for term, data in zip(terms, inputs, strict=True):
         for letter, axis in zip(term[1:], data.axes, strict=True):
             if letter in found:
-                _same(builder, layer, letter, found[letter], axis)
+                same_size(builder, layer, letter, found[letter], axis)
             found.setdefault(letter, axis)
     for letter, axis in found.items():
         if letter in result:
@@ -144,11 +145,12 @@ _SUMS = "only new features that are zero keep its sums"
 
 
 def _contract(builder: Builder, layer: Layer, a: Axis, b: Axis) -> None:
-    _same(builder, layer, "", a, b)
+    same_size(builder, layer, "", a, b)
     builder.demand(a, ZERO, layer.name, f"{layer.type} sums over it: {_SUMS}")
 
 
-def _same(builder: Builder, layer: Layer, letter: str, a: Axis, b: Axis) -> None:
+def same_size(builder: Builder, layer: Layer, letter: str, a: Axis, b: Axis) -> None:
+    """Unify two axes that are summed over together; ``letter`` is what an equation calls them."""
     sizes = builder.unifier.size(a), builder.unifier.size(b)
     if sizes[0] != sizes[1]:
         what = f" as `{letter}`" if letter else ""

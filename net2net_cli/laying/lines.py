@@ -47,7 +47,7 @@ def channels(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Dat
     scope = _scope(builder, layer, kind, data)
     spatial = _spatial(builder, layer, kind, data)
     _add_tensors(builder, layer, kind, scope, data, len(spatial))
-    _note_arguments(builder, layer, kind, scope)
+    note_arguments(builder, layer, kind, scope)
     _bear_channels(builder, layer, kind, scope, data)
     out = _axis(_writes(kind), scope) if "out" in scope else data.axes[0]
     kept = "out" not in scope
@@ -59,11 +59,11 @@ def features(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Dat
     if not data.axes:
         raise SpecError(f"`{layer.name}` needs an axis to read", where=layer.place)
     given = builder.unifier.size(data.axes[-1])
-    _check_given(layer, "in_features", given)
+    check_given(layer, "in_features", given)
     out = builder.unifier.width(layer.name, integer(layer.args["out_features"]))
     scope = {"in": data.axes[-1], "out": out}
     _add_tensors(builder, layer, kind, scope, data, 0)
-    _note_arguments(builder, layer, kind, scope)
+    note_arguments(builder, layer, kind, scope)
     for axis in data.axes[:-1]:
         builder.demand(axis, EACH, layer.name, "Linear acts on each of its positions alone")
     return Data((*data.axes[:-1], out))
@@ -76,7 +76,7 @@ def lookup(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Data:
     builder.demand(ids, NOTHING, layer.name, "counts the network's input ids")
     scope = {"ids": ids, "out": out}
     _add_tensors(builder, layer, kind, scope, data, 0)
-    _note_arguments(builder, layer, kind, scope)
+    note_arguments(builder, layer, kind, scope)
     return Data((*data.axes, out))
 
 
@@ -163,7 +163,7 @@ def _scope(builder: Builder, layer: Layer, kind: LayerType, data: Data) -> Scope
     size = builder.unifier.size(axis)
     for argument in kind.sizes:
         if argument in ("in_channels", "num_features", "num_channels"):
-            _check_given(layer, argument, size)
+            check_given(layer, argument, size)
     if layer.type == "PReLU":
         return {"c": _slopes(layer, axis, size)}
     if not kind.tensors or kind.signature == "c -> c":
@@ -214,7 +214,8 @@ def _grouped(builder: Builder, layer: Layer, axis: Axis, size: int) -> Scope:
     return scope
 
 
-def _check_given(layer: Layer, argument: str, size: int) -> None:
+def check_given(layer: Layer, argument: str, size: int) -> None:
+    """Refuse an argument that says another size than the layer's input has."""
     given = layer.args.get(argument)
     if given is not None and given != size:
         raise SpecError(
@@ -283,6 +284,17 @@ def _add_tensors(
         add_tensor(builder, layer, line, axes, settled=data.settled)
 
 
+def add_lines(
+    builder: Builder, layer: Layer, kind: LayerType, scope: Scope, *, settled: bool
+) -> None:
+    """Give a layer all its tensors, where none has a kernel; ``scope`` holds its lines' widths."""
+    signature = parse(kind.signature)
+    for line in kind.tensors:
+        if has_tensor(line, layer.args):
+            axes = _factors(parse(line.axes), signature, scope)
+            add_tensor(builder, layer, line, axes, settled=settled)
+
+
 def add_tensor(
     builder: Builder,
     layer: Layer,
@@ -328,7 +340,8 @@ def _writes(kind: LayerType) -> Expression:
     return next(axis for axis, role in parse(kind.signature).axes if role == "write")
 
 
-def _note_arguments(builder: Builder, layer: Layer, kind: LayerType, scope: Scope) -> None:
+def note_arguments(builder: Builder, layer: Layer, kind: LayerType, scope: Scope) -> None:
+    """Note which axis each of a layer's arguments counts."""
     found: dict[str, tuple[Axis, ...]] = {
         argument: (_axis(parse(text).axes[0][0], scope),) for argument, text in kind.sizes.items()
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from net2net_cli.layers.table import LAYER_TYPES, LayerType
 from net2net_cli.layers.zero import maps_zero
+from net2net_cli.laying.attention import attention, dot_product
 from net2net_cli.laying.builder import Builder
 from net2net_cli.laying.joining import add, concat, divide, einsum, matmul, multiply
 from net2net_cli.laying.lines import channels, features, lookup, norm
@@ -50,6 +51,8 @@ def apply_layer(builder: Builder, layer: Layer) -> Data:
     inputs = [builder.values[name] for name in layer.inputs]
     if kind.most == 0:
         return _SOURCES[kind.rule](builder, layer, kind)
+    if kind.rule == "attention":
+        return attention(builder, layer, kind, inputs)
     if kind.most != 1:
         return _JOINS[kind.rule](builder, layer, inputs)
     return _RULES[kind.rule](builder, layer, kind, inputs[0])
@@ -104,6 +107,7 @@ _JOINS: dict[str, Callable[[Builder, Layer, Sequence[Data]], Data]] = {
     "matmul": matmul,
     "einsum": einsum,
     "index": index,
+    "dot_product": dot_product,
 }
 _SOURCES: dict[str, Callable[[Builder, Layer, LayerType], Data]] = {
     "parameter": parameter,

@@ -141,6 +141,20 @@ def _constant(kind: str, args: Args) -> Iterator[Wrong]:
         yield "data", "left out where `value` is given", "remove it, and `shape`"
 
 
+def _attention(kind: str, args: Args) -> Iterator[Wrong]:
+    if kind == "MultiheadAttention" and (args["kdim"] is None) != (args["vdim"] is None):
+        given, other = ("kdim", "vdim") if args["vdim"] is None else ("vdim", "kdim")
+        yield other, f"given where `{given}` is", "say both, or neither"
+    for name in ("window_size", "shift_size"):
+        sizes = _sizes(args, name)
+        if kind == "WindowAttention" and len(sizes) != 2:
+            yield name, "two whole numbers", "height and width, as in `[7, 7]`"
+    for p in ("dropout", "dropout_p", "attention_dropout"):
+        value = args.get(p)
+        if isinstance(value, float) and not 0 <= value <= 1:
+            yield p, "from 0 to 1", "it is the probability that a value is dropped"
+
+
 _PLAIN = re.compile(r"[A-Za-z]+(,[A-Za-z]+)*->[A-Za-z]+")
 
 
@@ -160,5 +174,5 @@ def _equation(kind: str, args: Args) -> Iterator[Wrong]:
 
 _RULES: tuple[Callable[[str, Args], Iterator[Wrong]], ...] = (
     _dropout, _eps, _bounds, _upsample, _same, _pool, _transposed, _permutation, _padding_idx,
-    _clamp, _constant, _shape, _chunk, _moved, _equation,
+    _clamp, _constant, _attention, _shape, _chunk, _moved, _equation,
 )  # fmt: skip

@@ -195,9 +195,10 @@ def _conflict(first: Said, second: Said) -> SpecError:
 def argument_changes(
     layout: GraphLayout, sizes: Mapping[Width, int]
 ) -> dict[str, dict[str, int | tuple[int, ...]]]:
-    """The arguments that count a width whose size changes, by layer, at their new sizes."""
+    """The arguments that count a width whose size changes, by layer, at their new sizes. What is
+    tied to a width follows it: attention has more heads where its stream is wider."""
     changes: dict[str, dict[str, int | tuple[int, ...]]] = {}
-    present = {**layout.sizes, **sizes}
+    present = layout.tied({**layout.sizes, **sizes})
     for layer, counted in layout.arguments.items():
         given = layout.spec.layer(layer).args
         for argument, axes in counted.items():

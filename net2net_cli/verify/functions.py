@@ -24,6 +24,7 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "Concat": lambda *values, dim: torch.cat(_as_many(values), dim),
     "MatMul": torch.matmul,
     "Einsum": lambda *values, equation: torch.einsum(equation, *_as_many(values)),
+    "ScaledDotProductAttention": lambda *values, **args: _attention(values, args),
     # axes moved
     "Permute": lambda x, dims: x.permute(0, *dims),
     "Transpose": torch.transpose,
@@ -88,6 +89,14 @@ def _sliced(x: Tensor, dim: int, part: slice) -> Tensor:
     at = [slice(None)] * x.dim()
     at[dim] = part
     return x[tuple(at)]
+
+
+def _attention(values: tuple[Tensor, ...], args: dict[str, Any]) -> Tensor:
+    """Without dropout, which is of training."""
+    asleep: dict[str, Any] = {**args, "dropout_p": 0.0}
+    q, k, v = values[:3]
+    mask = values[3] if len(values) > 3 else None
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, **asleep)
 
 
 def _indexed(x: Tensor, index: Tensor, dim: int) -> Tensor:

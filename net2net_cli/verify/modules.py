@@ -19,6 +19,7 @@ from net2net_cli.errors import SpecError
 from net2net_cli.layers.constants import unpacked
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
+from net2net_cli.verify.attention import Attention, WindowAttention
 from net2net_cli.verify.deferred import ordinary
 from net2net_cli.verify.functions import FUNCTIONS, Function
 
@@ -29,6 +30,7 @@ _INFERRED_SIZES = {
     "num_features": 1,
     "num_channels": 1,
     "in_features": -1,
+    "embed_dim": -1,
     "normalized_shape": 1,
 }
 """Which axis of the incoming value an inferred argument is the size of."""
@@ -126,6 +128,10 @@ def _construct(kind: str, args: dict[str, Any], shape: Shape) -> nn.Module:
             return LayerScale((args["num_features"], *ones))
         case "LayerNorm2d":
             return LayerNorm2d(**args)
+        case "MultiheadAttention":
+            return Attention(**args)
+        case "WindowAttention":
+            return WindowAttention(**_without(args, "attention_dropout", "dropout"))
         case "Parameter" | "Buffer" | "Constant":
             return Held(kind, args)
         case (
@@ -194,6 +200,10 @@ def _check_dim(layer: Layer, shapes: tuple[Shape, ...]) -> None:
                     where=layer.arg_places.get(name, layer.place),
                     hint="axes are counted with the batch as 0: the first of an example is 1",
                 )
+
+
+def _without(args: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in args.items() if name not in names}
 
 
 def _single(value: Any) -> Any:

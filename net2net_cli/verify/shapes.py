@@ -18,6 +18,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
+from net2net_cli.verify.attention import Attention, WindowAttention
 from net2net_cli.verify.functions import Function
 from net2net_cli.verify.modules import LayerNorm2d, LayerScale, Shape
 
@@ -50,6 +51,10 @@ def shape_after(
             return _joined(shapes, module.args["dim"])
         case Function() if LAYER_TYPES[layer.type].rule == "reduce":
             return _reduced(shapes[0], module.args["dim"], keep=module.args["keepdim"])
+        case Attention() if all(len(shape) == 3 for shape in shapes):
+            return (max(shape[0] for shape in shapes), *shapes[0][1:])
+        case Function() if layer.type == "ScaledDotProductAttention":
+            return _attended(shapes)
         case nn.Unfold():
             return _unfolded(module, shapes[0])
         case nn.GLU():
@@ -69,6 +74,8 @@ def _keeps_shape(layer: Layer, module: nn.Module, shape: Shape) -> bool:
     match module:
         case _BatchNorm() | nn.GroupNorm() | LayerScale() | nn.LocalResponseNorm():
             return True
+        case WindowAttention():
+            return len(shape) == 4
         case _InstanceNorm():
             return module.track_running_stats or prod(shape[2:]) > 1
         case LayerNorm2d():
@@ -100,6 +107,13 @@ def _reduced(shape: Shape, dims: Sequence[int], *, keep: bool) -> Shape:
     gone = {dim % len(shape) for dim in dims}
     left = ((at, 1 if at in gone else size) for at, size in enumerate(shape))
     return tuple(size for at, size in left if keep or at not in gone)
+
+
+def _attended(shapes: Sequence[Shape]) -> Shape | None:
+    q, k, v = shapes[:3]
+    fits = min(map(len, (q, k, v))) >= 3 and q[-1] == k[-1] and k[-2] == v[-2]
+    batch = max(q[0], k[0], v[0])
+    return (batch, *q[1:-1], v[-1]) if fits else None
 
 
 def _unfolded(module: nn.Unfold, shape: Shape) -> Shape | None:

@@ -9,6 +9,7 @@ from net2net_cli.errors import UnreachableError
 from net2net_cli.expansion import KINDS, SPLITS
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.spec import parse_document, to_spec
+from tests.growth.attention_nets import ATTENTION_NETS
 from tests.growth.held_nets import HELD_NETS
 from tests.growth.joined_nets import JOINED_NETS
 from tests.growth.layer_nets import LAYER_NETS
@@ -16,7 +17,9 @@ from tests.growth.moved_nets import MOVED_NETS
 from tests.growth.nets import EXACT, Net, teacher_of, worst
 
 BEFORE, UNEVEN, DOUBLE = 4, 7, 8
-NETS = {net.name: net for net in (*LAYER_NETS, *MOVED_NETS, *HELD_NETS, *JOINED_NETS)}
+NETS = {
+    net.name: net for net in (*LAYER_NETS, *MOVED_NETS, *HELD_NETS, *ATTENTION_NETS, *JOINED_NETS)
+}
 READERS = ("Linear", "Conv", "Embedding", "Flatten", "Concat", "Add", "Multiply", "share", "Layer")
 
 

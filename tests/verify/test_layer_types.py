@@ -223,7 +223,9 @@ def spatial_cases(rank, shape):
 CASES = list(cases())
 ELSEWHERE = {
     "Add", "Subtract", "Multiply", "Divide", "Maximum", "Minimum", "Concat", "MatMul", "Einsum",
-    "LayerScale", "Embedding", "EmbeddingBag", "Parameter", "Buffer", "Constant", "IndexSelect",
+    "LayerScale",
+    "ScaledDotProductAttention", "MultiheadAttention", "WindowAttention", "Embedding",
+    "EmbeddingBag", "Parameter", "Buffer", "Constant", "IndexSelect",
     *POSITIVE,
 }  # fmt: skip
 
