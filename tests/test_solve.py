@@ -6,9 +6,8 @@ import pytest
 
 from net2net_cli.api import Choices
 from net2net_cli.errors import UnreachableError
-from net2net_cli.growing import with_sizes
 from net2net_cli.spec import Document, parse_document
-from tests.support.memory import EXACT, Judge, teacher_of
+from tests.support.memory import EXACT, Judge, teacher_of, with_sizes
 
 
 def document(layers: str, shape: str = "[4, 4, 4]") -> Document:

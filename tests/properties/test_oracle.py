@@ -7,9 +7,9 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from net2net_cli.errors import UnreachableError
-from net2net_cli.growing import with_sizes
 from tests.properties.claims import drawn_choices, drawn_sizes, examples, judge_of
 from tests.support.draws import Draws
+from tests.support.memory import with_sizes
 from tests.support.oracle import unlike
 
 

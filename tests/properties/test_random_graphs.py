@@ -14,7 +14,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
-from net2net_cli.growing import deepenings, widened, with_sizes
+from net2net_cli.growing import deepenings, widened
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
@@ -32,7 +32,7 @@ from tests.properties.claims import (
     refused,
 )
 from tests.support.draws import INSERTIONS, Draws, Entry, Shape, branch, layer
-from tests.support.memory import Judge, described
+from tests.support.memory import Judge, described, with_sizes
 
 
 def grows_free_widths(d: Draws) -> None:

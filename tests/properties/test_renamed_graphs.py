@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from net2net_cli.errors import SpecError, UnreachableError
-from net2net_cli.growing import with_sizes
 from net2net_cli.laying import layout_of
 from net2net_cli.spec import Document, insert_after, to_spec
 from tests.properties.claims import (
@@ -28,7 +27,7 @@ from tests.properties.claims import (
 )
 from tests.support.draws import Draws, unit
 from tests.support.graphs import network
-from tests.support.memory import Judge, described, teacher_of
+from tests.support.memory import Judge, described, teacher_of, with_sizes
 
 
 def with_names(

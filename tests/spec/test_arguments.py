@@ -158,6 +158,9 @@ def test_a_wrong_argument_says_where_and_what_to_do(layer: str, message: str, hi
         ("type: Unflatten, dim: 1, unflattened_size: [-1, -1]", "unflattened_size", "-1"),
         ("type: Reshape, shape: [0, 2]", "shape", "-1"),
         ("type: Expand, sizes: [0]", "sizes", "-1"),
+        ("type: WindowAttention, num_heads: 2, window_size: 7", "window_size", "[7, 7]"),
+        ("type: MultiheadAttention, num_heads: 2, kdim: 3", "vdim", "both"),
+        ("type: MultiheadAttention, num_heads: 2, dropout: 2", "dropout", "probability"),
         ("type: Constant", "value", "value: [0.5, 1.0]"),
         ("type: Constant, value: 1, data: abc", "data", "remove it"),
         ("type: Chunk, chunks: 2, index: 2", "index", "first chunk is 0"),
@@ -206,7 +209,11 @@ REQUIRED = {
     "numbers": "[1, 2.5]", "shape": "[]",
 }  # fmt: skip
 ALSO = {"Upsample": "scale_factor: 2", "Clamp": "min: 0.5", "Constant": "value: [[1, 2.5]]"}
-INSTEAD = {"Pad": "pad: [1, 2]", "Chunk": "chunks: 3, index: 2"}
+INSTEAD = {
+    "Pad": "pad: [1, 2]",
+    "Chunk": "chunks: 3, index: 2",
+    "WindowAttention": "num_heads: 2, window_size: [7, 7]",
+}
 
 
 @pytest.mark.parametrize("name", LAYER_TYPES)

@@ -15,17 +15,19 @@ from torch import Tensor
 
 from net2net_cli import diff, making, recipe
 from net2net_cli.api import Choices, Plan, from_json, plan_of, to_json
+from net2net_cli.axes import Width
 from net2net_cli.errors import Place
 from net2net_cli.execute import Executor
 from net2net_cli.io import Source, TensorInfo
 from net2net_cli.laying import layout_of
-from net2net_cli.layout import LaidTensor
+from net2net_cli.layout import GraphLayout, LaidTensor
 from net2net_cli.opening import SpecModel
 from net2net_cli.plan import Insert
 from net2net_cli.recipe import Moments
-from net2net_cli.spec import Document, parse_document, to_spec
+from net2net_cli.spec import Document, parse_document, to_spec, with_args
 from net2net_cli.spec.document import document
 from net2net_cli.spec.tree import Table, from_plain
+from net2net_cli.targets import argument_changes
 from net2net_cli.verify.inputs import draw_inputs
 from net2net_cli.verify.network import Network, build
 from net2net_cli.verify.probe import probe
@@ -63,6 +65,11 @@ def described(layers: Mapping[str, object], **top: object) -> Document:
     root = from_plain({"net2net": 1, **top, "layers": layers}, Place(FILE))
     assert isinstance(root, Table)
     return document(root, FILE)
+
+
+def with_sizes(doc: Document, layout: GraphLayout, sizes: Mapping[Width, int]) -> Document:
+    """The document with every argument that counts a width at its new size."""
+    return with_args(doc, argument_changes(layout, sizes))
 
 
 def teacher_of(doc: Document, seed: int = 0, dtype: torch.dtype = torch.float64) -> SpecModel:
