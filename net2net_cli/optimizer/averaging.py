@@ -27,7 +27,9 @@ def grown_average(
     if average.prefix is None:
         found = dict(zip(average.names, found, strict=True))
     prefix, recipes = average.prefix or "", networks.recipes
-    held = {key.removeprefix(prefix): v for key, v in found.items() if isinstance(v, Tensor)}
+    held = {
+        key.removeprefix(prefix): v.detach() for key, v in found.items() if isinstance(v, Tensor)
+    }
     buffers = any(name not in networks.before for name in held)
     needed = any(isinstance(r.base, Moments) and not r.base.normal for r in recipes.values())
     executor = Executor(held.__getitem__, measure() if needed else {})
