@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def resolve(
     """The document with every ``extends`` carried out by ``extending``.
 
     ``source`` is the checkpoint's own spec, for ``extends: source``; files are found relative to
-    the spec that names them. Raises SpecError for files that extend one another in a circle.
+    the spec that names them. Raises SpecError for files that extend one another in a circle, and
+    for one that lies neither in the folder of ``doc`` nor in the current one: a spec may come from
+    anywhere, and is not to be sent for what it has no business with.
     """
     return _resolved(doc, source, extending, (Path(doc.file).absolute(),))
 
@@ -43,6 +46,13 @@ def _resolved(
             )
         return extending(doc, _resolved(source, None, extending, seen))
     path = Path(doc.file).parent / doc.extends
+    homes = {seen[0].parent, Path.cwd()}
+    if not any(Path(os.path.abspath(path)).is_relative_to(home) for home in homes):  # noqa: PTH100
+        raise SpecError(
+            f"the spec extends `{doc.extends}`, which is outside of its folder",
+            where=place,
+            hint="run net2net in a folder that holds both, or copy the file beside this one",
+        )
     if path.absolute() in seen:
         raise SpecError(
             f"{doc.file} extends `{doc.extends}`, which extends it in turn",

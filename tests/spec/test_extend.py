@@ -292,6 +292,21 @@ def test_specs_that_extend_each_other_are_refused(tmp_path: Path) -> None:
         resolve(read_document(path))
 
 
+@pytest.mark.parametrize("other", ["/etc/passwd", "../secret.yaml", "sub/../../secret.yaml"])
+def test_a_spec_is_not_sent_outside_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    network = "net2net: 1\ninput: [4]\nlayers: {fc: {type: Linear, out_features: 2}}"
+    written(tmp_path, "secret.yaml", network)
+    path = written(tmp_path, "in/a.yaml", f"net2net: 1\nextends: {other}\n")
+    with pytest.raises(SpecError, match="outside of its folder") as caught:
+        resolve(read_document(path))
+    assert caught.value.where == f"{path}:2"
+    monkeypatch.chdir(tmp_path)
+    if other == "../secret.yaml":
+        assert to_spec(resolve(read_document(path))).layers
+
+
 def test_a_missing_base_is_told_at_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, "a.yaml", "net2net: 1\n\nextends: b.yaml\n")
     with pytest.raises(SpecError, match="no such file") as caught:
