@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 
 from tests.support.command import command, environment
 
-
 MANY = 16 if os.environ.get("NET2NET_ALL") else 4
 
 
