@@ -13,12 +13,14 @@ from net2net_cli.plan import Insert, Plan, Widen
 
 @dataclass(frozen=True)
 class Advice:
-    """``rate``: with which learning rate to go on; ``watch``: what tells that it goes wrong.
+    """``why`` widths grow as they do, where ``auto`` chose; ``rate``: with which learning rate to
+    go on; ``watch``: what tells that it goes wrong.
 
     ``new`` are the layers that came in; ``grown`` those whose tensors hold new entries beside old
     ones, by the names that the plan has for them (``*`` stands for any block's number).
     """
 
+    why: str | None
     rate: str
     watch: str
     new: tuple[str, ...]
@@ -34,7 +36,32 @@ def advice(plan: Plan) -> Advice | None:
     new = tuple(o.layer for o in inserts)
     members = dict.fromkeys(m for o in widens for m in o.members)
     grown = tuple(m for m in members if m not in new)
-    return Advice(_rate(widens), _watch(plan, widens, inserts), new, grown)
+    why = _why(widens) if plan.choices.expansion == "auto" and widens else None
+    return Advice(why, _rate(widens), _watch(plan, widens, inserts), new, grown)
+
+
+BECAUSE = {
+    "fresh": "which learns fast at any learning rate",
+    "duplicate": "the fastest that its layers bear",
+    "even": "which its layers bear",
+    "mean": "which its norms bear at any size",
+    "zero": "which its layers bear at any size",
+}
+
+NAMED = 3
+"""So many widths are named; more are counted."""
+
+
+def _why(widens: list[Widen]) -> str:
+    """Each expansion that was taken, where there are several for which widths, and what for."""
+    kinds = dict.fromkeys(o.expansion for o in widens)
+    parts = []
+    for kind in kinds:
+        names = [o.name for o in widens if o.expansion == kind]
+        named = ", ".join(names) if len(names) <= NAMED else f"{len(names)} widths"
+        of = f" for {named}" if len(kinds) > 1 else ""
+        parts.append(f"{kind}{of}, {BECAUSE[kind]}")
+    return "; ".join(parts)
 
 
 def _rate(widens: list[Widen]) -> str:

@@ -20,10 +20,12 @@ Kind = Literal["duplicate", "even", "fresh", "zero", "mean"]
 Split = Literal["even", "dyadic", "random", "signed", "whole"]
 
 KINDS: tuple[Kind, ...] = ("fresh", "duplicate", "even", "mean", "zero")
-"""In the order in which ``auto`` prefers them: fresh units learn fastest and round nothing."""
+"""In the order in which ``auto`` prefers them: fresh units learn fast at any learning rate, and
+round nothing (tests/benchmarks/results/learning.md)."""
 
 SPLITS: tuple[Split, ...] = ("signed", "whole", "random", "dyadic", "even")
-"""In the order in which students learn (tests/benchmarks/learning.py); the first is the default."""
+"""In the order in which students learn (tests/benchmarks/results/learning.md); the first is the
+default."""
 
 NEW = -1
 """The source index of a feature that copies none."""

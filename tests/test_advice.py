@@ -44,6 +44,26 @@ def test_layers_that_grew_are_named_and_those_that_came_in(teacher: Teacher) -> 
     assert not set(deeper.new) & set(deeper.grown)
 
 
+def test_why_is_told_where_it_was_left_to_auto(teacher: Teacher) -> None:
+    assert wider(teacher).why == "fresh, which learns fast at any learning rate"
+    assert wider(teacher, "fresh").why is None
+    deeper = advice(deepen_plan(teacher.model, "conv1", "extra"))
+    assert deeper is not None
+    assert deeper.why is None
+
+
+def test_several_expansions_are_told_by_width(teacher: Teacher) -> None:
+    plan = widen_plan(teacher.model, "conv1", 8)
+    (grown,) = plan.operations
+    other = replace(grown, width="b", members=("b",), expansion="mean", label="n_embd")
+    found = advice(replace(plan, operations=(grown, other)))
+    assert found is not None
+    assert found.why == (
+        "fresh for conv1, which learns fast at any learning rate;"
+        " mean for n_embd, which its norms bear at any size"
+    )
+
+
 def test_only_signed_copies_are_to_start_at_a_tenth_of_the_rate(teacher: Teacher) -> None:
     assert wider(teacher, "duplicate", "signed").rate.startswith("a tenth")
     for choices in (("fresh",), ("duplicate", "whole"), ("duplicate", "even")):

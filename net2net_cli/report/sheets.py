@@ -78,8 +78,7 @@ def sentences(outcome: Outcome, symbols: Symbols) -> list[Row]:
         found.append(Row((counted(len(outcome.differences), "difference"),)))
     if outcome.plan:
         found.append(Row((_plan_line(outcome.plan, symbols),)))
-    if outcome.plan and outcome.student:
-        found += _advice(outcome.plan)
+        found += _advice(outcome.plan, trains=outcome.student is not None)
     if outcome.verification:
         found += _verdict(outcome.verification)
     return found
@@ -229,17 +228,21 @@ def _plan_line(plan: Plan, symbols: Symbols) -> str:
     return f"{said}; {count} parameters{times}, {size}"
 
 
-def _advice(plan: Plan) -> list[Row]:
+def _advice(plan: Plan, *, trains: bool) -> list[Row]:
+    """Why widths grow as they do; and how to train on, where there is a student."""
     from net2net_cli.advice import advice
 
     found = advice(plan)
     if found is None:
         return []
+    why = [Row((f"auto took {found.why}",))] if found.why else []
+    if not trains:
+        return why
     new = _names(found.new, all_names=False)
     grown = f"in part {_names(found.grown, all_names=False)}" if found.grown else ""
     told = "; ".join(text for text in (new, grown) if text)
     lines = (f"train on: {found.rate}", f"watch: {found.watch}", f"new: {told}")
-    return [Row((line,)) for line in lines]
+    return why + [Row((line,)) for line in lines]
 
 
 def _inserted(plan: Plan) -> str:

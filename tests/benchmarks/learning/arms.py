@@ -48,16 +48,16 @@ Change = Callable[[Draft], State]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to come by a student of a size. ``exact``: it starts with the teacher's function;
-    ``minor``: it is run only where steps are cheap."""
+    """One way to come by a student of a size. ``minor``: it is run only where steps
+    are cheap; ``only`` names the one task that it is for."""
 
     name: str
     size: Size
     choices: api.Choices = field(default_factory=api.Choices)
     change: Change = lambda draft: draft.state
-    exact: bool = True
     calibrated: bool = False
     minor: bool = False
+    only: str = ""
 
 
 def make(arm: Arm, task: Task, folder: Path, teacher: State, data: Data, seed: int) -> Draft:
@@ -191,24 +191,25 @@ FRESH, SIGNED, EVEN = _choice("fresh"), _choice("duplicate"), _choice("duplicate
 NOISY = _choice("duplicate", "even", 0.01)
 
 ARMS: tuple[Arm, ...] = (
-    Arm("from scratch", "wider", FRESH, from_scratch, exact=False),
-    Arm("random padding", "wider", FRESH, transplant, exact=False),
+    Arm("from scratch", "wider", FRESH, from_scratch),
+    Arm("random padding", "wider", FRESH, transplant),
     Arm("fresh, torch size", "wider", FRESH, as_torch),
     Arm("fresh, teacher size", "wider", FRESH, as_teacher),
     Arm("fresh", "wider", FRESH),
     Arm("signed", "wider", SIGNED),
     Arm("even", "wider", EVEN),
-    Arm("from scratch", "both", FRESH, from_scratch, exact=False),
-    Arm("random padding and insertion", "both", FRESH, transplant, exact=False),
+    Arm("from scratch", "both", FRESH, from_scratch),
+    Arm("random padding and insertion", "both", FRESH, transplant),
     Arm("fresh, torch size", "both", FRESH, as_torch, minor=True),
     Arm("fresh, teacher size", "both", FRESH, as_teacher),
     Arm("fresh", "both", FRESH),
     Arm("signed", "both", SIGNED),
     Arm("even, 1 % noise", "both", NOISY, minor=True),
-    Arm("from scratch", "deeper", FRESH, from_scratch, exact=False),
-    Arm("random insertion", "deeper", FRESH, transplant, exact=False),
+    Arm("from scratch", "deeper", FRESH, from_scratch),
+    Arm("random insertion", "deeper", FRESH, transplant),
     Arm("identity", "deeper"),
-    Arm("identity, calibrated", "deeper", calibrated=True),
+    Arm("identity, calibrated", "deeper", calibrated=True, only="digits-inception"),
+    Arm("fresh, stream by its mean", "wider", _choice("mean"), only="python-gpt"),
     Arm("fresh pairs, torch size", "wider", FRESH, torch_pairs, minor=True),
     Arm("fresh pairs, teacher size", "wider", FRESH, teacher_pairs, minor=True),
     Arm("even, 1 % noise", "wider", NOISY, minor=True),

@@ -35,7 +35,7 @@ def draw(
 
     mpl.use("agg")
     mpl.rcParams |= {"svg.hashsalt": "net2net", "font.size": 8, "axes.spines.top": False,
-                     "axes.spines.right": False}  # fmt: skip
+                     "axes.spines.right": False, "axes.titlesize": 8}  # fmt: skip
     from matplotlib import pyplot as plt
 
     tasks = [t for t in TASKS if any(key[0] == t and key[1] == optimizer for key in cells)]

@@ -204,6 +204,18 @@ def _final(runs: Sequence[Run]) -> float:
     return min(found, 1e3)
 
 
+def ahead(cells: Cells, size: str, arm: str, other: str) -> float:
+    """At how many of all measurements after the start (of every task and optimizer, at the full
+    rate) an arm's training loss is no higher than another's: medians over seeds, as a share."""
+    found = []
+    for key, cell in cells.items():
+        if key[2:] == (max(RATES), size) and {arm, other} <= set(cell):
+            ours, theirs = ([run.line["train"] for run in cell[a]] for a in (arm, other))
+            pairs = zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
+            found += [median(a) <= median(b) for a, b in pairs][1:]
+    return fmean(found) if found else 0.0
+
+
 def summary(cells: Cells, size: str, arms: Sequence[str]) -> str:
     """The scores as a table, best rank first."""
     found = scores(cells, size, arms)
