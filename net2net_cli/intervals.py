@@ -73,6 +73,10 @@ def _of(layer: Layer, inputs: list[Interval]) -> Interval:
             return (0.0, inf) if all(low >= 0 for low, _ in inputs) else ANYTHING
         case "reduce":
             return _reduced(layer, inputs[0])
+        case "recurrent":
+            if layer.args["returns"] == "cell" or layer.args.get("nonlinearity") == "relu":
+                return ANYTHING if layer.args["returns"] == "cell" else (0.0, inf)
+            return -1.0, 1.0
         case "normalize":
             return _sign(inputs[0])
         case "pad" | "unfold":

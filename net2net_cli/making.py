@@ -145,6 +145,7 @@ class _Maker:
         layer = self.comparison.target.spec.layer(tensor.layer)
         weight = self.comparison.target.tensors.get(f"{tensor.layer}.weight", tensor)
         fan_in = prod(weight.shape[1:]) if len(weight.shape) > 1 else 1
+        fan_in = int(str(layer.args.get("hidden_size", fan_in)))  # as torch draws all of an LSTM's
         gain = gain_of(axes, tensor) if axes else 1.0
         init = float(str(layer.args.get("init", 0.02)))
         bound = init if tensor.line.fill == "scaled" else max(fan_in, 1) ** -0.5

@@ -111,7 +111,8 @@ class LayerType:
     at least ``fewest`` values and at most ``most`` (None: any number, which may be branches); it
     gives zeros where all of them are zero, or where that one at place ``zeros`` is. That at place
     ``ids`` holds whole numbers. The tensors whose names begin with ``last`` make its output: where
-    they are zero, it is."""
+    they are zero, it is. Recurrent types have ``gates``, and tensors for each of their layers:
+    ``tensors`` holds those of the first."""
 
     name: str
     rule: Rule
@@ -130,6 +131,7 @@ class LayerType:
     zeros: Literal["all"] | int = 0
     ids: int | None = None
     last: str = ""
+    gates: int = 0
 
     def arg(self, name: str) -> Arg | None:
         """The argument of that name, or None."""
@@ -149,6 +151,32 @@ def flag(name: str, default: Value) -> Arg:
 def number(name: str, default: float) -> Arg:
     """A number that may be left out."""
     return Arg(name, "float", default=default)
+
+
+def recurrent_lines(gates: int, layer: int, directions: int) -> tuple[TensorLine, ...]:
+    """The tensors of one layer of a recurrent module; later ones read what the one before gives."""
+    given = "in" if layer == 0 else "h" if directions == 1 else "(2 h)"
+    found: list[TensorLine] = []
+    for end in ("", "_reverse")[:directions]:
+        name = f"l{layer}{end}"
+        found += (
+            TensorLine(f"weight_ih_{name}", f"({gates} h) <- {given}", "uniform"),
+            TensorLine(f"weight_hh_{name}", f"({gates} h) <- h", "uniform"),
+            TensorLine(f"bias_ih_{name}", f"({gates} h)", "uniform", when="bias"),
+            TensorLine(f"bias_hh_{name}", f"({gates} h)", "uniform", when="bias"),
+        )
+    return tuple(found)
+
+
+def lines_of(kind: LayerType, args: Mapping[str, Value]) -> tuple[TensorLine, ...]:
+    """The tensors that a layer with these arguments holds."""
+    lines = kind.tensors
+    if kind.gates:
+        directions = 2 if args["bidirectional"] else 1
+        count = int(str(args["num_layers"]))
+        layers = (recurrent_lines(kind.gates, layer, directions) for layer in range(count))
+        lines = tuple(line for own in layers for line in own)
+    return tuple(line for line in lines if has_tensor(line, args))
 
 
 def has_tensor(line: TensorLine, args: Mapping[str, Value]) -> bool:

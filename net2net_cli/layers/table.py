@@ -21,6 +21,7 @@ from net2net_cli.layers.kinds import (
     tensor_name,
 )
 from net2net_cli.layers.pointwise import ACTIVATIONS, FUNCTIONS
+from net2net_cli.layers.recurrent import RECURRENT
 from net2net_cli.layers.structure import STRUCTURE
 
 __all__ = ["LAYER_TYPES", "Arg", "Fill", "LayerType", "TensorLine", "has_tensor", "tensor_name"]
@@ -355,7 +356,16 @@ _SPATIAL = (
 
 LAYER_TYPES: Mapping[str, LayerType] = {
     kind.name: kind
-    for kind in (*_PARAMETRIC, *_NORMS, *ACTIVATIONS, *FUNCTIONS, *_SPATIAL, *STRUCTURE, *ATTENTION)
+    for kind in (
+        *_PARAMETRIC,
+        *_NORMS,
+        *ACTIVATIONS,
+        *FUNCTIONS,
+        *_SPATIAL,
+        *STRUCTURE,
+        *ATTENTION,
+        *RECURRENT,
+    )
 }
 """Every layer type by name. All are torch.nn's own but these: Add, Multiply and Concat join
 several inputs; Permute takes torch.permute's ``dims`` without the batch axis' 0, counted from 1

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from net2net_cli.axes import Axis, Number, product, total, widths
 from net2net_cli.errors import SpecError
+from net2net_cli.layers.kinds import lines_of
 from net2net_cli.layers.shapes import spatial_sizes
 from net2net_cli.layers.table import LayerType, TensorLine, has_tensor, tensor_name
 from net2net_cli.layers.zero import maps_zero
@@ -289,10 +290,9 @@ def add_lines(
 ) -> None:
     """Give a layer all its tensors, where none has a kernel; ``scope`` holds its lines' widths."""
     signature = parse(kind.signature)
-    for line in kind.tensors:
-        if has_tensor(line, layer.args):
-            axes = _factors(parse(line.axes), signature, scope)
-            add_tensor(builder, layer, line, axes, settled=settled)
+    for line in lines_of(kind, layer.args):
+        axes = _factors(parse(line.axes), signature, scope)
+        add_tensor(builder, layer, line, axes, settled=settled and "in" in line.axes.split())
 
 
 def add_tensor(

@@ -31,6 +31,7 @@ from net2net_cli.laying.moving import (
     unshuffle,
     unsqueeze,
 )
+from net2net_cli.laying.recurrent import recurrent
 from net2net_cli.laying.reducing import normalize, reduce, softmax
 from net2net_cli.laying.tensors import bag, constant, index, parameter
 from net2net_cli.layout import EACH, MEAN, NOTHING, ZERO, Data
@@ -73,6 +74,7 @@ _RULES: dict[str, Callable[[Builder, Layer, LayerType, Data], Data]] = {
     "norm": norm,
     "lookup": lookup,
     "bag": bag,
+    "recurrent": recurrent,
     "pointwise": _pointwise,
     "softmax": softmax,
     "reduce": reduce,

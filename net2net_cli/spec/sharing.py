@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from net2net_cli.errors import Place, SpecError, closest
-from net2net_cli.layers.table import LAYER_TYPES, has_tensor
+from net2net_cli.layers.kinds import lines_of
+from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer
 from net2net_cli.spec.names import find, join, scopes_of
 from net2net_cli.spec.tree import Node, Scalar, Table, describe
@@ -39,8 +40,7 @@ def tensor_names(layers: Iterable[Layer]) -> frozenset[str]:
 
 def _tensors(layer: Layer) -> tuple[str, ...]:
     """The tensors of a layer, by their own names."""
-    lines = LAYER_TYPES[layer.type].tensors
-    return tuple(line.name for line in lines if has_tensor(line, layer.args))
+    return tuple(line.name for line in lines_of(LAYER_TYPES[layer.type], layer.args))
 
 
 def _owner(full: str, owners: Mapping[str, str], place: Place) -> str:

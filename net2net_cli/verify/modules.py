@@ -22,6 +22,7 @@ from net2net_cli.network import Layer
 from net2net_cli.verify.attention import Attention, WindowAttention
 from net2net_cli.verify.deferred import ordinary
 from net2net_cli.verify.functions import FUNCTIONS, Function
+from net2net_cli.verify.recurrent import MODULES
 
 Shape = tuple[int, ...]
 
@@ -31,6 +32,7 @@ _INFERRED_SIZES = {
     "num_channels": 1,
     "in_features": -1,
     "embed_dim": -1,
+    "input_size": -1,
     "normalized_shape": 1,
 }
 """Which axis of the incoming value an inferred argument is the size of."""
@@ -128,6 +130,8 @@ def _construct(kind: str, args: dict[str, Any], shape: Shape) -> nn.Module:
             return LayerScale((args["num_features"], *ones))
         case "LayerNorm2d":
             return LayerNorm2d(**args)
+        case "LSTM" | "GRU" | "RNN":
+            return MODULES[kind](**args)
         case "MultiheadAttention":
             return Attention(**args)
         case "WindowAttention":

@@ -51,6 +51,8 @@ def shape_after(
             return _joined(shapes, module.args["dim"])
         case Function() if LAYER_TYPES[layer.type].rule == "reduce":
             return _reduced(shapes[0], module.args["dim"], keep=module.args["keepdim"])
+        case nn.LSTM() | nn.GRU() | nn.RNN() if shapes[0][2:] == (module.input_size,):
+            return _recurrent(module, shapes[0])
         case Attention() if all(len(shape) == 3 for shape in shapes):
             return (max(shape[0] for shape in shapes), *shapes[0][1:])
         case Function() if layer.type == "ScaledDotProductAttention":
@@ -107,6 +109,13 @@ def _reduced(shape: Shape, dims: Sequence[int], *, keep: bool) -> Shape:
     gone = {dim % len(shape) for dim in dims}
     left = ((at, 1 if at in gone else size) for at, size in enumerate(shape))
     return tuple(size for at, size in left if keep or at not in gone)
+
+
+def _recurrent(module: nn.RNNBase, shape: Shape) -> Shape:
+    directions = 2 if module.bidirectional else 1
+    if module.returns == "output":
+        return (*shape[:2], directions * module.hidden_size)
+    return (shape[0], directions * module.num_layers, module.hidden_size)
 
 
 def _attended(shapes: Sequence[Shape]) -> Shape | None:

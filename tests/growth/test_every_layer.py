@@ -15,10 +15,19 @@ from tests.growth.joined_nets import JOINED_NETS
 from tests.growth.layer_nets import LAYER_NETS
 from tests.growth.moved_nets import MOVED_NETS
 from tests.growth.nets import EXACT, Net, teacher_of, worst
+from tests.growth.recurrent_nets import RECURRENT_NETS
 
 BEFORE, UNEVEN, DOUBLE = 4, 7, 8
 NETS = {
-    net.name: net for net in (*LAYER_NETS, *MOVED_NETS, *HELD_NETS, *ATTENTION_NETS, *JOINED_NETS)
+    net.name: net
+    for net in (
+        *LAYER_NETS,
+        *MOVED_NETS,
+        *HELD_NETS,
+        *ATTENTION_NETS,
+        *RECURRENT_NETS,
+        *JOINED_NETS,
+    )
 }
 READERS = ("Linear", "Conv", "Embedding", "Flatten", "Concat", "Add", "Multiply", "share", "Layer")
 

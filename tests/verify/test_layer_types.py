@@ -76,6 +76,7 @@ def cases():
     yield "RMSNorm", {}, (3, 4), nn.RMSNorm(4)
     yield "RMSNorm", {"normalized_shape": (9, 9), "eps": 1e-3}, IMAGE, nn.RMSNorm((9, 9), eps=1e-3)
     yield "LocalResponseNorm", {"size": 3}, IMAGE, nn.LocalResponseNorm(3)
+    yield from recurrent_cases()
     yield "PixelShuffle", {"upscale_factor": 2}, IMAGE, nn.PixelShuffle(2)
     yield "PixelUnshuffle", {"downscale_factor": 3}, IMAGE, nn.PixelUnshuffle(3)
     yield "ChannelShuffle", {"groups": 2}, IMAGE, nn.ChannelShuffle(2)
@@ -92,6 +93,44 @@ def cases():
         yield from spatial_cases(rank, shape)
     for name, args, shape, function in function_cases():
         yield name, args, shape, Told(function)
+
+
+def recurrent_cases():
+    """One value of what torch's modules give."""
+    many = {"num_layers": 2, "bidirectional": True}
+    for name in ("LSTM", "GRU", "RNN"):
+        for args in ({}, many, {"num_layers": 3, "bias": False}):
+            module = getattr(nn, name)(4, 5, batch_first=True, **args)
+            for returns in ("output", "hidden", "cell")[: 3 if name == "LSTM" else 2]:
+                yield (
+                    name,
+                    {"hidden_size": 5, "returns": returns, **args},
+                    (6, 4),
+                    OneOf(module, returns),
+                )
+    yield (
+        "RNN",
+        {"hidden_size": 5, "nonlinearity": "relu"},
+        (6, 4),
+        OneOf(nn.RNN(4, 5, nonlinearity="relu", batch_first=True), "output"),
+    )
+
+
+class OneOf(nn.Module):
+    """One value of a recurrent module, its states behind the batch."""
+
+    def __init__(self, module, returns):
+        super().__init__()
+        self.module, self.returns = module, returns
+
+    def state_dict(self, *args, **more):
+        return self.module.state_dict(*args, **more)
+
+    def forward(self, x):
+        output, state = self.module(x)
+        hidden, cell = state if isinstance(state, tuple) else (state, None)
+        found = {"hidden": hidden, "cell": cell}
+        return output if self.returns == "output" else found[self.returns].transpose(0, 1)
 
 
 def function_cases():
