@@ -8,7 +8,7 @@ thin skin on them. Data flow one way (DESIGN, section 4):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -27,7 +27,6 @@ from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.exporting import exported
 from net2net_cli.family_plans import deepened_settings, family_plan, widened_settings
 from net2net_cli.fits import FLOATS
-from net2net_cli.growing import deepenings, regrouped, told, widened
 from net2net_cli.io import WORKERS, Team, TensorInfo
 from net2net_cli.io.joint import require_alike
 from net2net_cli.laying import layout_of
@@ -66,7 +65,15 @@ from net2net_cli.spec import (
     with_args,
     without_keys,
 )
-from net2net_cli.targets import growing, worked_out
+from net2net_cli.targets import (
+    Asked,
+    as_target,
+    deepenings,
+    regrouped,
+    told,
+    widened,
+    worked_out,
+)
 from net2net_cli.verification import (
     Expected,
     NotPreservedError,
@@ -96,23 +103,25 @@ def make_plan(
     *,
     calibrated: bool = False,
     width: str | None = None,
+    depth: Sequence[str] = (),
 ) -> Plan:
     """The plan that turns a checkpoint into what a target spec describes.
 
     ``target`` is a YAML file (it may say ``extends: source``); ``settings`` instead (or on top)
-    set arguments, as ``{"fc1.out_features": "512"}``; ``width`` (``x1.5``) stands for the target's
-    key of that name. Reads headers only, and imports no torch.
+    set arguments, as ``{"fc1.out_features": "512"}``; ``width`` (``x1.5``) and ``depth``
+    (``layer3=+2``) stand for the target's keys of these names. Reads headers only, and imports no
+    torch.
 
     Raises SpecError (exit 2) for a bad spec, UnreachableError (exit 3) where the target cannot be
     reached while preserving the function.
     """
-    choices = choices or Choices()
+    choices, asked = choices or Choices(), Asked(width, depth)
     said = None if target is None else read_document(Path(target))
     _check_dtype(choices.dtype)
     if isinstance(model, FamilyModel):
-        if width is not None:
+        if asked:
             raise UsageError(
-                "--width grows networks of layers, and the checkpoint is a transformer",
+                "--width and --depth grow networks of layers, and the checkpoint is a transformer",
                 hint="set its sizes: --set hidden_size=2560 --set intermediate_size=9728",
             )
         return family_plan(model, said, settings or {}, choices)
@@ -122,7 +131,8 @@ def make_plan(
             where=said.file,
         )
     teacher = of_layers(model)
-    made = worked_out(growing(said, width), teacher.document, partial(changes_of, settings or {}))
+    changes = partial(changes_of, settings or {})
+    made = worked_out(as_target(said, asked), teacher.document, changes)
     plan = plan_of(teacher, made.document, choices, calibrated=calibrated)
     return replace(plan, notes=(*plan.notes, *made.notes))
 

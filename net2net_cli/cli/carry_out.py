@@ -52,7 +52,8 @@ LEFT_BEHIND = "the optimizer's state is left behind; --optimizer-out FILE takes 
 
 def check_target(target: Target) -> None:
     """Refuse to grow into nothing in particular."""
-    if target.spec is None and not target.settings and target.width is None:
+    said = (target.spec, target.settings, target.width, target.depth)
+    if all(one is None for one in said):
         raise UsageError(
             "nothing says what to grow into",
             hint="give a spec with --spec FILE, a factor with --width x1.5, or an argument with"

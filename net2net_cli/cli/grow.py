@@ -47,6 +47,7 @@ def grow(
         choices_of(growth, writing.dtype),
         calibrated=growth.calibrate is not None,
         width=target.width,
+        depth=target.depth or (),
     )
     return carry_out(
         "grow", plan, model, output, writing, checking, common, growth.calibrate, state

@@ -172,6 +172,15 @@ class Target:
             rich_help_panel=WHAT,
         ),
     ] = None
+    depth: Annotated[
+        list[str] | None,
+        Option(
+            "--depth",
+            metavar="STAGE=+N",
+            help="So many more units of a stage: layer3=+2.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

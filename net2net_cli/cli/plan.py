@@ -52,6 +52,7 @@ def plan(
         choices_of(growth, dtype),
         calibrated=growth.calibrate is not None,
         width=target.width,
+        depth=target.depth or (),
     )
     written = None
     if output is not None:

@@ -27,7 +27,7 @@ from net2net_cli.spec.tree import (
 VERSION = 1
 FAMILY_KEYS = ("family", "config")
 LAYER_KEYS = ("rename", "input", "layers", "outputs")
-GROWTH_KEYS = ("width",)
+GROWTH_KEYS = ("width", "depth")
 """What grows the whole of what a spec extends."""
 TOP_KEYS = ("net2net", "extends", "source", "output", *FAMILY_KEYS, *GROWTH_KEYS, *LAYER_KEYS)
 """The keys of a spec, in the order in which they are written."""

@@ -45,8 +45,15 @@ def insert_after(
     return insert(wiring, value, new).doc if new else doc
 
 
-def insert(before: Wiring, value: str, new: Mapping[str, Table]) -> Wiring:
-    """``insert_after`` for entries that are trees; ``value`` is a layer or a network input."""
+Reads = Mapping[str, tuple[str, ...]]
+"""What layers read, by their full names."""
+
+
+def insert(
+    before: Wiring, value: str, new: Mapping[str, Table], reads: Reads | None = None
+) -> Wiring:
+    """``insert_after`` for entries that are trees; ``value`` is a layer or a network input.
+    ``reads`` is what layers in them shall read, where that is not what they say."""
     for name, node in new.items():
         if name in before.entries or name in before.ends or name in before.network_inputs:
             raise SpecError(
@@ -59,7 +66,7 @@ def insert(before: Wiring, value: str, new: Mapping[str, Table]) -> Wiring:
     placed = _wired(before, _placed(before.doc.root, spot, fed))
     if fed is not nodes and value_of(placed, claim.said()) != value:
         raise claim.refused()
-    intended = _intended(before, placed, claim)
+    intended = _intended(before, placed, claim, reads or {})
     return placed if _gives(placed, intended) else _rewired(placed, intended, claim)
 
 
@@ -108,8 +115,9 @@ class _Spot:
     key: str | None
 
 
-def _intended(before: Wiring, after: Wiring, claim: _Claim) -> _Edges:
-    """New layers read what they say; all others what they read before, the new end for the value.
+def _intended(before: Wiring, after: Wiring, claim: _Claim, told: Reads) -> _Edges:
+    """New layers read what they are told or say; all others what they read before, the new end for
+    the value.
 
     ``after`` is a wiring with the new entries in it.
     """
@@ -119,7 +127,7 @@ def _intended(before: Wiring, after: Wiring, claim: _Claim) -> _Edges:
         return tuple(end if source == claim.value else source for source in sources)
 
     inputs = {
-        name: moved(before.inputs[name]) if name in before.inputs else reads
+        name: moved(before.inputs[name]) if name in before.inputs else told.get(name, reads)
         for name, reads in after.inputs.items()
     }
     return _Edges(inputs, moved(before.outputs))

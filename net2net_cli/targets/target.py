@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from net2net_cli.axes import Width
-from net2net_cli.errors import Place, SpecError, UnreachableError, UsageError
+from net2net_cli.errors import SpecError, UnreachableError
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
@@ -23,23 +22,14 @@ from net2net_cli.spec import (
     with_changes,
     without_args,
 )
-from net2net_cli.spec.bases import SOURCE
-from net2net_cli.spec.document import VERSION, document
-from net2net_cli.spec.tree import (
-    Node,
-    Scalar,
-    Table,
-    from_plain,
-    scalar,
-    with_entries_after,
-    with_entry,
-)
+from net2net_cli.spec.document import with_rename
+from net2net_cli.spec.tree import Node, Scalar, Table
+from net2net_cli.targets.asked import Factor, factor_of, more_of
+from net2net_cli.targets.depth import deepest
 from net2net_cli.targets.factors import is_factor, read_factor
 from net2net_cli.targets.scaling import Scaling, scale_all
 from net2net_cli.targets.sizes import Said, Sizes, argument_changes, said_sizes
 from net2net_cli.targets.telling import overruled, rounding, staying
-
-WIDTH = "width"
 
 
 @dataclass(frozen=True)
@@ -50,36 +40,12 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
-More = Callable[[Document], Sequence[Change]]
+Changing = Callable[[Document], Sequence[Change]]
 
 
-def nothing_more(_: Document) -> Sequence[Change]:
+def nothing(_: Document) -> Sequence[Change]:
     """No changes."""
     return ()
-
-
-def growing(said: Document | None, width: str | None) -> Document:
-    """A target as if it said ``width:`` itself; None stands for what extends the checkpoint's own.
-
-    Raises UsageError where it says so already.
-    """
-    entries: dict[str, Node] = {}
-    if width is not None:
-        entries[WIDTH] = scalar(width, Place(f"--width {width}"))
-    if said is None:
-        own = Place("the command line")
-        root = from_plain({"net2net": VERSION, "extends": SOURCE}, own)
-        assert isinstance(root, Table)
-        return document(with_entries_after(root, "extends", entries), own.file)
-    for key in entries.keys() & said.root.entries.keys():
-        raise UsageError(
-            f"--{key} is given, and the spec says `{key}` itself",
-            hint="leave one of the two out",
-        )
-    root = said.root
-    for key, node in entries.items():
-        root = with_entry(root, key, node)
-    return document(root, said.file)
 
 
 def whole(said: Document, source: Document | None = None) -> Document:
@@ -91,44 +57,29 @@ def whole(said: Document, source: Document | None = None) -> Document:
     return worked_out(said, source).document
 
 
-def worked_out(said: Document, source: Document | None, more: More = nothing_more) -> Target:
+def worked_out(said: Document, source: Document | None, more: Changing = nothing) -> Target:
     """``whole``, with what there is to say. ``more`` gives changes that overrule the target's, for
     a document that has all of its layers."""
     notes: list[str] = []
 
     def extending(target: Document, base: Document) -> Document:
-        found = extension(target, base)
+        deep = deepest(base, more_of(target))
+        found = extension(target, deep.document)
         added = more(found.document) if target is said else ()
-        made = _made(found, (*found.changes, *added), _factor(target))
-        notes.extend(made.notes)
-        return made.document
+        made = _made(found, (*found.changes, *added), factor_of(target))
+        notes.extend((*deep.notes, *made.notes))
+        return with_rename(made.document, {**deep.document.rename, **made.document.rename})
 
     if said.extends is None:
         return _made(Extension(said, said, ()), more(said), None)
     return Target(resolve(said, source, extending), tuple(notes))
 
 
-@dataclass(frozen=True)
-class _Factor:
-    """A factor for the whole network, and where it is said."""
-
-    factor: Fraction
-    place: Place
-
-
-def _factor(target: Document) -> _Factor | None:
-    node = target.root.entries.get(WIDTH)
-    if node is None:
-        return None
-    place = target.root.at(WIDTH)
-    return _Factor(read_factor(_value(node), f"`{WIDTH}`", place), place)
-
-
 def _value(node: Node) -> object:
     return node.value if isinstance(node, Scalar) else node
 
 
-def _made(found: Extension, changes: Sequence[Change], width: _Factor | None) -> Target:
+def _made(found: Extension, changes: Sequence[Change], width: Factor | None) -> Target:
     """The network with its changes made, and sizes that layers share made alike.
 
     Plain numbers for plain names are taken as they are said where that is a network already: a
@@ -174,7 +125,7 @@ def _node(change: Change) -> Node:
 def _sized(
     found: Extension,
     chosen: Mapping[tuple[str, str], Change],
-    width: _Factor | None,
+    width: Factor | None,
     refused: SpecError | None,
 ) -> Target:
     layout = layout_of(to_spec(found.base))

@@ -54,6 +54,18 @@ layers:
   out: {type: Linear, out_features: 4}
 """
 
+NUMBERED = """
+net2net: 1
+input: [12]
+layers:
+  0: {type: Linear, out_features: 16}
+  1: {type: ReLU}
+  2: {type: Linear, out_features: 10}
+  3: {type: ReLU}
+  4: {type: Linear, out_features: 4}
+"""
+"""The same, as the members of torch.nn.Sequential."""
+
 NORMED = """
 net2net: 1
 input: [12]
@@ -66,3 +78,44 @@ layers:
   out: {type: Linear, out_features: 4}
 """
 """The first width bears copies in equal number only, and the second anything."""
+
+TRACED = """
+net2net: 1
+input: [4, 6, 6]
+layers:
+  stem: {type: Conv2d, out_channels: 8, kernel_size: 1}
+  stem_relu: {type: ReLU}
+  stage:
+    0:
+      conv: {type: Conv2d, out_channels: 8, kernel_size: 3, padding: 1}
+      relu: {type: ReLU}
+      bn: {type: BatchNorm2d}
+      add: {type: Add, inputs: [bn, stem_relu]}
+      relu_2: {type: ReLU}
+    1:
+      conv: {type: Conv2d, out_channels: 8, kernel_size: 3, padding: 1}
+      relu: {type: ReLU}
+      bn: {type: BatchNorm2d}
+      add: {type: Add, inputs: [bn, 0.relu_2]}
+      relu_2: {type: ReLU}
+  head: {type: Conv2d, out_channels: 2, kernel_size: 6}
+"""
+"""Residual blocks as groups that say what they add, as a trace may give them."""
+
+SEQUENTIAL = """
+net2net: 1
+input: [3, 6, 6]
+layers:
+  body:
+    0:
+      conv: {type: Conv2d, out_channels: 4, kernel_size: 3}
+      bn: {type: BatchNorm2d}
+      relu: {type: ReLU}
+    1:
+      conv: {type: Conv2d, out_channels: 8, kernel_size: 3, stride: 2}
+      bn: {type: BatchNorm2d}
+      relu: {type: ReLU}
+  flat: {type: Flatten}
+  fc: {type: Linear, out_features: 4}
+"""
+"""Units that are a convolution, a norm and an activation each."""

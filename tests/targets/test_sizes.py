@@ -3,46 +3,19 @@ comes out as, and that it computes what the teacher does."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
 from tests.support.command import Net2Net
-from tests.targets.conftest import Teach
+from tests.targets.conftest import Teach, grown, notes, target
 from tests.targets.nets import CHAIN, GROUPED, NORMED, RESIDUAL
-
-EXACT = 1e-10
-
-
-def target(body: str) -> str:
-    """Writes a target that extends the checkpoint's own spec; returns its name."""
-    Path("t.yaml").write_text(f"net2net: 1\nextends: source\n{body}", encoding="utf-8")
-    return "t.yaml"
-
-
-def grown(net2net: Net2Net, *arguments: object) -> dict[str, list[int]]:
-    """Grows and verifies; returns the shapes of the student's weights by layer."""
-    ended = net2net("grow", "net", *arguments, "-o", "out.safetensors", "--json")
-    document = json.loads(ended.out)
-    assert document["verification"]["passed"]
-    for probe in document["verification"]["probes"]:
-        assert probe["relative_error"] <= EXACT
-    with safe_open("out.safetensors", "pt") as file:
-        names = [name for name in file.keys() if name.endswith(".weight")]  # noqa: SIM118
-        return {n.removesuffix(".weight"): file.get_slice(n).get_shape() for n in names}
 
 
 def channels(shapes: dict[str, list[int]]) -> dict[str, int]:
     """The sizes of outputs, of layers that are no norms."""
     return {name: shape[0] for name, shape in shapes.items() if len(shape) > 1}
-
-
-def notes(net2net: Net2Net, *arguments: object) -> list[str]:
-    """What a plan notes."""
-    found = json.loads(net2net("plan", "net", *arguments, "--json").out)["diagnostics"]
-    return [item["message"] for item in found if item["severity"] == "note"]
 
 
 def test_a_layer_that_says_its_size_says_it_of_all_that_share_it(

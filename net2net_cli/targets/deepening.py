@@ -1,130 +1,16 @@
-"""Targets made from a few words: one width wider, one layer deeper."""
+"""A target of a few words: one layer deeper, by a copy of a layer that computes the identity."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from net2net_cli.axes import Axis, Sum, Width, size_of, widths
-from net2net_cli.choosing import refusals
-from net2net_cli.errors import UnreachableError, UsageError, closest
+from net2net_cli.errors import UnreachableError, UsageError
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import GraphLayout
-from net2net_cli.spec import (
-    Document,
-    Layer,
-    Spec,
-    Value,
-    insert_after,
-    insert_numbered,
-    with_args,
-)
-from net2net_cli.targets import argument_changes
-
-_OUTPUTS = ("out_channels", "out_features", "embedding_dim", "num_features", "num_channels")
-
-
-def widened(document: Document, layout: GraphLayout, layer: str, to: int) -> Document:
-    """The document with the width of a layer's output at ``to``, and every argument that counts
-    the same width.
-
-    Raises UsageError (exit 2) for an unknown layer or a width that it has already;
-    UnreachableError (exit 3) where the width cannot change, or would shrink.
-    """
-    found = find_layer(layout.spec, layer)
-    axis = _output_axis(layout, found)
-    present = layout.size(axis)
-    if to == present:
-        raise UsageError(f"`{layer}` is {to} wide already", hint=f"give --to more than {present}")
-    if to < present:
-        raise UnreachableError(
-            f"`{layer}` shrinks from {present} to {to}", hint=f"give --to more than {present}"
-        )
-    return with_args(document, argument_changes(layout, _grown(layout, layer, axis, to)))
-
-
-_GROUPS = ("groups", "num_groups")
-
-
-def regrouped(before: Spec, after: Spec) -> tuple[str, ...]:
-    """What to say of layers of the same names whose number of groups changes with a width: code
-    that builds the network must say the new number."""
-    changed = [
-        f"`{argument}` of `{new.name}` is now {new.args[argument]}"
-        for old, new in zip(before.layers, after.layers, strict=True)
-        for argument in _GROUPS
-        if old.args.get(argument) != new.args.get(argument)
-    ]
-    more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return (f"groups grow with the width: {', '.join(changed[:3])}{more}",) if changed else ()
-
-
-def find_layer(spec: Spec, name: str) -> Layer:
-    """The layer of that name, or of that group (its last). Raises UsageError with near names."""
-    known = [layer.name for layer in spec.layers]
-    if name in known:
-        return spec.layer(name)
-    inside = [k for k in known if k.startswith(f"{name}.")]
-    if inside:
-        return spec.layer(inside[-1])
-    more = ", ..." if len(known) > 6 else ""
-    hint = closest(name, known) or f"there are {', '.join(known[:6])}{more}"
-    raise UsageError(f"there is no layer `{name}`", hint=hint)
-
-
-def _output_axis(layout: GraphLayout, layer: Layer) -> Axis:
-    counted = layout.arguments.get(layer.name, {})
-    for name in _OUTPUTS:
-        if name in counted:
-            return counted[name][0]
-    axes = layout.values[layer.name].axes
-    held = [axis for axis in axes if any(widths(axis))] or [axes[0]]
-    free = (axis for axis in held if any(layout.bears(width) for width in widths(axis)))
-    return next(free, held[-1])
-
-
-def _grown(layout: GraphLayout, layer: str, axis: Axis, to: int) -> Mapping[Width, int]:
-    """The one width of an axis whose growth makes it ``to``, innermost first."""
-    if isinstance(axis, Sum):
-        free = [w for w in dict.fromkeys(widths(axis)) if layout.bears(w)]
-        if len(free) != 1:
-            parts = ", ".join(f"`{_named(layout, w)}`" for w in free)
-            raise UsageError(
-                f"`{layer}` lays several widths end to end, and --to does not say which grows",
-                hint=f"name one of {parts}" if parts else None,
-            )
-    candidates = list(dict.fromkeys(reversed(list(widths(axis)))))
-    steps = []
-    for width in candidates:
-        found = _solved(layout, axis, width, to)
-        if found is None:
-            steps.append(_step(layout, axis, width))
-        elif layout.bears(width):
-            return {width: found}
-    if steps and any(layout.bears(w) for w in candidates):
-        raise UnreachableError(
-            f"`{layer}` cannot be {to} wide: its width is a multiple of {min(steps)}",
-            hint=f"use {to // min(steps) * min(steps) + min(steps)}",
-        )
-    why = refusals(layout, candidates[0], frozenset({"fresh"})) if candidates else "it is fixed"
-    raise UnreachableError(f"`{layer}` cannot grow: {why}")
-
-
-def _named(layout: GraphLayout, width: Width) -> str:
-    members = layout.members(width)
-    return members[0] if members else width.name
-
-
-def _step(layout: GraphLayout, axis: Axis, width: Width) -> int:
-    sizes = dict(layout.sizes)
-    return size_of(axis, {**sizes, width: 1}) - size_of(axis, {**sizes, width: 0})
-
-
-def _solved(layout: GraphLayout, axis: Axis, width: Width, to: int) -> int | None:
-    base = size_of(axis, {**dict(layout.sizes), width: 0})
-    found, over = divmod(to - base, _step(layout, axis, width))
-    return None if over or found <= layout.sizes[width] else found
+from net2net_cli.spec import Document, Layer, Spec, Value, insert_after, insert_numbered
+from net2net_cli.targets.layers import find_layer
 
 
 @dataclass(frozen=True)
@@ -158,14 +44,14 @@ def deepenings(
     """
     start = find_layer(layout.spec, after)
     core = _core(layout.spec, start)
-    whole = _unit(layout.spec, core)
+    whole = chain_of(layout.spec, core)
     unit = list(takewhile(lambda layer: layer.name not in assumed, whole))
     cut = whole[len(unit)].name if len(unit) < len(whole) else None
     places = [start.name] if start.name != core.name else [x.name for x in reversed(unit)]
     if start.name != core.name:
         places += [x.name for x in reversed(unit) if x.name != start.name]
     for place in places:
-        copies = [_copy(layout, layer, place) for layer in unit] * count
+        copies = [copy_of(layout, layer, place) for layer in unit] * count
         numbered = insert_numbered(document, place, copies) if name is None else None
         if numbered is not None:
             yield Deepening(place, numbered[1], numbered[0], cut)
@@ -219,7 +105,8 @@ def _core(spec: Spec, layer: Layer) -> Layer:
     return at
 
 
-def _unit(spec: Spec, core: Layer) -> list[Layer]:
+def chain_of(spec: Spec, core: Layer) -> list[Layer]:
+    """A Linear or convolution with the norms and activations right behind it."""
     found = [core]
     while len(readers := _readers(spec, found[-1].name)) == 1 and _follows(readers[0]):
         found.append(readers[0])
@@ -237,7 +124,8 @@ def _names(unit: list[Layer], stem: str, count: int) -> tuple[str, ...]:
     return tuple(f"{own}{tail}" for own in stems for tail in tails)
 
 
-def _copy(layout: GraphLayout, layer: Layer, place: str) -> dict[str, object]:
+def copy_of(layout: GraphLayout, layer: Layer, place: str) -> dict[str, object]:
+    """A copy of a layer as plain data, with the arguments that it needs behind ``place``."""
     return {"type": layer.type, **_arguments(layout, layer, place)}
 
 
