@@ -12,10 +12,10 @@ from net2net_cli.api import Choices
 from net2net_cli.errors import Net2NetError
 from net2net_cli.expansion import KINDS as EXPANSIONS
 from net2net_cli.expansion import Expansion, decode, encode, even_shares, expand
-from net2net_cli.growing import deepenings
 from net2net_cli.io import TensorInfo
 from net2net_cli.plan import Rescale, Widen
 from net2net_cli.spec import parse_document
+from net2net_cli.targets import deepenings
 from net2net_cli.verify.comparison import PROBES
 from net2net_cli.verify.inputs import draw_inputs
 from net2net_cli.verify.probe import probe
