@@ -233,7 +233,7 @@ class Growth:
         Option(
             "--mode",
             metavar="MODE",
-            help="Their statistics, in training or evaluation.",
+            help="Measured in training or evaluation.",
             show_default=True,
             rich_help_panel=HOW,
         ),

@@ -7,12 +7,14 @@
 
 from net2net_cli.targets.asked import Asked, as_target
 from net2net_cli.targets.deepening import deepenings, told
+from net2net_cli.targets.sizes import argument_changes
 from net2net_cli.targets.target import Target, whole, worked_out
 from net2net_cli.targets.widening import regrouped, widened
 
 __all__ = [
     "Asked",
     "Target",
+    "argument_changes",
     "as_target",
     "deepenings",
     "regrouped",

@@ -14,11 +14,11 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
-from net2net_cli.growing import deepenings, widened
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
 from net2net_cli.spec import dump, insert_after, to_spec
+from net2net_cli.targets import deepenings, widened
 from tests.properties.claims import (
     FROZEN,
     PLACES,

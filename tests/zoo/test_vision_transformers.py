@@ -13,9 +13,9 @@ from torch import nn
 
 from net2net_cli.api import Choices
 from net2net_cli.errors import UnreachableError
-from net2net_cli.growing import widened
 from net2net_cli.plan import Widen
 from net2net_cli.spec import parse_document, to_spec
+from net2net_cli.targets import widened
 from tests.growth.nets import EXACT, Teacher, difference, save_teacher
 from tests.support.vision import models
 from tests.verify.hand_built import randomize
