@@ -87,6 +87,14 @@ def _clamped(read: Sequence[str], args: Args) -> Expression:
     return call(f"{read[0]}.clamp", **ends)
 
 
+def _attention(read: Sequence[str], args: Args) -> Expression:
+    usual: Args = {"is_causal": False, "scale": None, "enable_gqa": False}
+    given = {key: literal(args[key]) for key, value in usual.items() if args[key] != value}
+    if args["dropout_p"]:
+        given["dropout_p"] = f"{literal(args['dropout_p'])} if self.training else 0.0"
+    return call("nn.functional.scaled_dot_product_attention", *read, **given)
+
+
 FUNCTIONS: Mapping[str, Function] = {
     "Add": _operator("+"),
     "Subtract": _operator("-"),
@@ -96,6 +104,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Maximum": _function("torch.maximum"),
     "Minimum": _function("torch.minimum"),
     "Concat": lambda read, args: call("torch.cat", listed(*read), literal(args["dim"])),
+    "ScaledDotProductAttention": _attention,
     "Einsum": lambda read, args: call("torch.einsum", literal(args["equation"]), *read),
     "Flatten": _flattened,
     "Permute": lambda read, args: call(f"{read[0]}.permute", "0", *_many(args["dims"])),
@@ -135,6 +144,23 @@ FUNCTIONS: Mapping[str, Function] = {
     },
 }  # fmt: skip
 
+_RECURRENT = '''class LSTM(nn.LSTM):
+    """One of the values that it gives: the output of every step, or a last state."""
+
+    def __init__(self, *, returns: str = "output", **sizes) -> None:
+        super().__init__(batch_first=True, **sizes)
+        self.returns = returns
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Whichever they are now: they may be lent by another module.
+        self._flat_weights = [getattr(self, name) for name in self._flat_weights_names]
+        output, state = super().forward(x)
+        if self.returns == "output":
+            return output
+        states = state if isinstance(state, tuple) else (state,)
+        return states[-1 if self.returns == "cell" else 0].transpose(0, 1)
+'''
+
 HELPERS: Mapping[str, str] = {
     "Permute": '''class Permute(nn.Module):
     """Its axes in another order; the first, which counts examples, stays."""
@@ -163,6 +189,74 @@ HELPERS: Mapping[str, str] = {
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 ''',
+    "MultiheadAttention": '''class MultiheadAttention(nn.MultiheadAttention):
+    """Attention of values to themselves, or of queries to keys and values: what it gives alone."""
+
+    def __init__(self, *, embed_dim: int, num_heads: int, is_causal: bool = False, **more) -> None:
+        super().__init__(embed_dim, num_heads, batch_first=True, **more)
+        self.is_causal = is_causal
+
+    def forward(self, *values: Tensor) -> Tensor:
+        count = max(len(value) for value in values)
+        values = tuple(value.expand(count, *value.shape[1:]) for value in values)
+        q, k, v = values * 3 if len(values) == 1 else values
+        mask = None
+        if self.is_causal:
+            mask = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device).triu(1)
+        return super().forward(q, k, v, attn_mask=mask, need_weights=False)[0]
+''',
+    "WindowAttention": '''class WindowAttention(nn.Module):
+    """Swin's attention within windows of an image, whose channels are its last axis."""
+
+    def __init__(
+        self, *, embed_dim: int, num_heads: int, window_size: tuple[int, int],
+        shift_size: tuple[int, int] = (0, 0), qkv_bias: bool = True, proj_bias: bool = True,
+        attention_dropout: float = 0.0, dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.window, self.shift = num_heads, window_size, shift_size
+        self.attention_dropout = attention_dropout
+        self.dropout = nn.Dropout(dropout)
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=qkv_bias)
+        self.proj = nn.Linear(embed_dim, embed_dim, bias=proj_bias)
+        a, b = window_size
+        table = torch.empty((2 * a - 1) * (2 * b - 1), num_heads)
+        self.relative_position_bias_table = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
+        at = torch.cartesian_prod(torch.arange(a), torch.arange(b))
+        apart = at[:, None] - at + torch.tensor([a - 1, b - 1])
+        index = (apart[..., 0] * (2 * b - 1) + apart[..., 1]).flatten()
+        self.register_buffer("relative_position_index", index)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, high, wide, c = x.shape
+        a, b = self.window
+        x = nn.functional.pad(x, (0, 0, 0, -wide % b, 0, -high % a))
+        rows, columns = x.shape[1] // a, x.shape[2] // b
+        shift = tuple(s if k > 1 else 0 for s, k in zip(self.shift, (rows, columns)))
+        windows = x.roll((-shift[0], -shift[1]), (1, 2)).reshape(n, rows, a, columns, b, c)
+        tokens = windows.transpose(2, 3).reshape(-1, a * b, c)
+        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        bias = bias.reshape(a * b, a * b, -1).permute(2, 0, 1)
+        mask = self.mask(rows, columns, shift).to(bias).repeat(n, 1, 1)[:, None] + bias
+        p = self.attention_dropout if self.training else 0.0
+        x = nn.functional.scaled_dot_product_attention(q, k, v, mask, p).transpose(1, 2).flatten(2)
+        x = self.dropout(self.proj(x)).reshape(n, rows, columns, a, b, c).transpose(2, 3)
+        return x.reshape(n, rows * a, columns * b, c).roll(shift, (1, 2))[:, :high, :wide]
+
+    def mask(self, rows: int, columns: int, shift: tuple[int, int]) -> Tensor:
+        """-100 between tokens that the shift has brought together from opposite sides."""
+        a, b = self.window
+        regions = torch.zeros(rows * a, columns * b)
+        for axis, (side, by) in enumerate(zip(self.window, shift)):
+            place = torch.arange(regions.shape[axis])
+            size = len(place)
+            part = (place >= size - side).long() + (place >= size - by).long() if by else place * 0
+            regions += part[:, None] * 3 if axis == 0 else part
+        ids = regions.reshape(rows, a, columns, b).transpose(1, 2).reshape(rows * columns, -1)
+        return (ids[:, None] != ids[:, :, None]) * -100.0
+''',
+    **{name: _RECURRENT.replace("LSTM", name) for name in ("LSTM", "GRU", "RNN")},
     "StochasticDepth": '''class StochasticDepth(nn.Module):
     """In training, zeros for some examples (or for all at once), the rest scaled up."""
 

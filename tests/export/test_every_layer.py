@@ -8,12 +8,24 @@ from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Spec
 from net2net_cli.spec import parse_document, to_spec
 from tests.export.modules import check
+from tests.growth.attention_nets import ATTENTION_NETS
 from tests.growth.held_nets import HELD_NETS
 from tests.growth.joined_nets import JOINED_NETS
 from tests.growth.layer_nets import LAYER_NETS
 from tests.growth.moved_nets import MOVED_NETS
+from tests.growth.recurrent_nets import RECURRENT_NETS
 
-NETS = {net.name: net for net in (*LAYER_NETS, *MOVED_NETS, *HELD_NETS, *JOINED_NETS)}
+NETS = {
+    net.name: net
+    for net in (
+        *LAYER_NETS,
+        *MOVED_NETS,
+        *HELD_NETS,
+        *JOINED_NETS,
+        *ATTENTION_NETS,
+        *RECURRENT_NETS,
+    )
+}
 
 
 def spec_of(name: str) -> Spec:
