@@ -23,6 +23,7 @@ from net2net_cli.fits import check_aliases, check_fit
 from net2net_cli.io import (
     ALONE,
     Joint,
+    MemorySource,
     Source,
     Team,
     TensorInfo,
@@ -72,6 +73,8 @@ from net2net_cli.verify.proof import WidthProof
 from net2net_cli.writing import WriteOptions, folder_files, joint_of, output_name, prove_written
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from net2net_cli.execute import Measured
 
 MEASURED_ON = 16
@@ -177,6 +180,26 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
         plan, written.path, written.nbytes, written.digest, digest, written.metadata,
         verification, time.monotonic() - started, state.summary(way) if state and way else None,
     )  # fmt: skip
+
+
+def apply_in_memory(
+    plan: Plan, model: Model, options: RunOptions
+) -> tuple[Model, dict[str, Tensor]]:
+    """Carry a plan out without a file: the student as a model, and its tensors by name.
+
+    Raises NotPreservedError (exit 4) where the student does not preserve the function.
+    """
+    from net2net_cli.execute import Executor
+
+    work = _work(plan, model)
+    recipe.check(work.recipes, work.source, work.target, tuple(model.source.tensors))
+    check_aliases(work.source, model.source)
+    measured = _measured(work.recipes, plan, model, options)
+    executor = Executor(model.source.tensor, measured, _device(options.device))
+    state = {made.name: executor.make(made) for made in work.recipes}
+    with MemorySource(state, "the student") as source:
+        require(_verified(plan, model, work, source, options, Team()))
+    return _student(plan, model, MemorySource(state, "the student")), state
 
 
 @dataclass(frozen=True)
@@ -297,17 +320,23 @@ def _verify_written(
 ) -> Verification:
     """Read the written file back and hold it against the teacher, which a team does together."""
     with open_source(path) as source:
-        student = _student(plan, model, source)
-        proof = prove_written(_width_proofs(plan), work.target, source.tensors)
-        if not options.verify:
-            return Verification(proof, (), "not asked for (--no-verify)")
-        if options.progress:
-            options.progress("probing", 0, 0)
-        expected, given = expected_drift(plan, model, options), options.probe
-        given = replace(given, device=options.device)
-        probed = probe_models(model, student, given, expected, team)
-        notes = (*remarks(probed.judged, expected), *probed.notes)
-        return Verification(proof, probed.judged, probed.skipped, notes, not_finite(model, team))
+        return _verified(plan, model, work, source, options, team)
+
+
+def _verified(
+    plan: Plan, model: Model, work: _Work, source: Source, options: RunOptions, team: Team
+) -> Verification:
+    student = _student(plan, model, source)
+    proof = prove_written(_width_proofs(plan), work.target, source.tensors)
+    if not options.verify:
+        return Verification(proof, (), "not asked for (--no-verify)")
+    if options.progress:
+        options.progress("probing", 0, 0)
+    expected, given = expected_drift(plan, model, options), options.probe
+    given = replace(given, device=options.device)
+    probed = probe_models(model, student, given, expected, team)
+    notes = (*remarks(probed.judged, expected), *probed.notes)
+    return Verification(proof, probed.judged, probed.skipped, notes, not_finite(model, team))
 
 
 def _student(plan: Plan, model: Model, source: Source) -> Model:

@@ -9,7 +9,7 @@ from textwrap import wrap
 
 from net2net_cli import __version__
 from net2net_cli.errors import UsageError
-from net2net_cli.export import source_of
+from net2net_cli.export import is_harmless, source_of
 from net2net_cli.opening import FamilyModel, Model, SpecModel
 
 CLASS = "Network"
@@ -55,7 +55,7 @@ def _is_transformer(model: FamilyModel) -> UsageError:
 
 def _header(file: str, name: str, guesses: Sequence[str], *, folder: bool) -> str:
     """The docstring of the file: what it is, and how the weights are loaded."""
-    shown = file if all(c.isprintable() and c not in '"\\' for c in file) else "student.safetensors"
+    shown = file if is_harmless(file) else "student.safetensors"
     load = [
         "    from safetensors.torch import load_file",
         "",
@@ -95,7 +95,7 @@ def _header(file: str, name: str, guesses: Sequence[str], *, folder: bool) -> st
 
 def _assumed(guesses: Sequence[str]) -> list[str]:
     """What the tensors do not show, where the spec was recognised from them."""
-    if not guesses:
+    if not guesses or not all(map(is_harmless, guesses)):
         return []
     said = "Assumed, since no tensor shows them: " + ", ".join(guesses) + "."
     return [*wrap(said, 80), ""]

@@ -5,6 +5,7 @@ what it computes, ``alike`` makes one class of modules that are alike, ``source`
 ``code``, as ruff's formatter would leave it.
 """
 
+from net2net_cli.export.names import is_harmless
 from net2net_cli.export.source import source_of
 
-__all__ = ["source_of"]
+__all__ = ["is_harmless", "source_of"]

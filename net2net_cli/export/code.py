@@ -111,7 +111,7 @@ def _expression(given: Expression | str) -> Expression:
 
 def quoted(text: str) -> str:
     """A string literal in double quotes, or in single ones where that spares backslashes."""
-    escaped = text.replace("\\", "\\\\").encode("ascii", "backslashreplace").decode()
+    escaped = text.encode("unicode_escape").decode()
     if text.count('"') > text.count("'"):
         return "'" + escaped.replace("'", "\\'") + "'"
     return '"' + escaped.replace('"', '\\"') + '"'

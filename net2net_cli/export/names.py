@@ -49,6 +49,11 @@ def is_attribute(name: str) -> bool:
     )
 
 
+def is_harmless(name: str) -> bool:
+    """Whether it may stand in a docstring: names come from checkpoints, and the text is run."""
+    return re.fullmatch(r"[\w.-]+", name, flags=re.ASCII) is not None
+
+
 def is_plain(name: str) -> bool:
     """Whether a container of torch's may hold it as a member."""
     return name not in RESERVED

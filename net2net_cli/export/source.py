@@ -32,7 +32,7 @@ from net2net_cli.export.layers import (
     is_held,
 )
 from net2net_cli.export.members import Container, Member, Members, Path, members_of
-from net2net_cli.export.names import RESERVED, counted, is_attribute, variable
+from net2net_cli.export.names import RESERVED, counted, is_attribute, is_harmless, variable
 from net2net_cli.export.tensors import common_float, exceptions, ties_of
 from net2net_cli.export.written import HELPERS, held_value
 from net2net_cli.layout import GraphLayout
@@ -284,7 +284,7 @@ def _told(alike: Alike, root: Unit) -> str:
         return "The network."
     paths = [unit.path for unit in alike.units]
     first, last, count = paths[0], paths[-1], len(paths)
-    plain = all(c.isascii() and (c.isalnum() or c in "_-.") for c in first + last)
+    plain = all(map(is_harmless, paths))
     ways = [
         ", ".join(paths) if count <= _FEW else f"{first} to {last}, {count} of them",
         first if count == 1 else f"{first} and {count - 1} more",

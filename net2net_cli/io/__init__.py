@@ -3,6 +3,7 @@
 from net2net_cli.io.carried import small_files
 from net2net_cli.io.config import read_json
 from net2net_cli.io.joint import ALONE, Joint
+from net2net_cli.io.memory import MemorySource
 from net2net_cli.io.sink import Written, write_checkpoint
 from net2net_cli.io.source import Source, open_source
 from net2net_cli.io.target import Target, check_output
@@ -15,6 +16,7 @@ __all__ = [
     "WORKERS",
     "Copied",
     "Joint",
+    "MemorySource",
     "Source",
     "Target",
     "Team",
