@@ -74,6 +74,7 @@ from net2net_cli.targets import (
     widened,
     worked_out,
 )
+from net2net_cli.trainability import PROBES, Finding, findings
 from net2net_cli.verification import (
     Expected,
     NotPreservedError,
@@ -90,8 +91,8 @@ __all__ = [
     "NotPreservedError", "Plan", "ProbeOptions", "RunOptions", "Shrunk", "StateOptions", "Student",
     "Verification", "WriteOptions", "apply_plan", "check_plan", "deepen_plan", "differences",
     "expect_teacher", "exported", "find_state", "from_json", "make_plan", "open_model",
-    "open_planned", "open_student", "output_name", "plan_of", "shrink", "to_json", "verify",
-    "widen_plan", "with_spec",
+    "open_planned", "open_student", "output_name", "plan_of", "shrink", "to_json", "trainability",
+    "verify", "widen_plan", "with_spec",
 ]  # fmt: skip
 
 
@@ -261,6 +262,12 @@ def verify(
     warnings = (*not_finite(teacher, team), *not_finite(student, team))
     notes = (*remarks(probed.judged, expected), *probed.notes)
     return Verification(None, probed.judged, probed.skipped, notes, warnings)
+
+
+def trainability(model: Model, probe_data: Path | None = None) -> tuple[Finding, ...]:
+    """What of a checkpoint's network cannot learn; gradients are taken of layer specs only, on
+    ``probe_data`` or on random inputs."""
+    return findings(model, ProbeOptions(PROBES, probe_data))
 
 
 def _drift_of(student: Model) -> Expected:

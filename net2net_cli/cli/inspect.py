@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from net2net_cli.cli.options import Checkpoint, Common, FamilyFile, SourceSpec
+from net2net_cli.cli.options import (
+    Checkpoint,
+    Common,
+    FamilyFile,
+    ProbeData,
+    SourceSpec,
+    Train,
+)
 from net2net_cli.report import Outcome
 
 
@@ -11,10 +18,13 @@ def inspect(
     common: Common,
     source_spec: SourceSpec = None,
     family_file: FamilyFile = None,
+    train: Train = False,
+    probe_data: ProbeData = None,
 ) -> Outcome:
     """Show layers, widths, parameters, dtype, size and provenance.
 
-    With -v all names are listed, and the digest of the whole content is taken.
+    With -v all names are listed, and the digest of the whole content is taken. With --train, what
+    cannot learn is looked for: weights without a gradient, copies that cannot part, gains of zero.
     """
     from net2net_cli import api
     from net2net_cli.cli.parts import checkpoint_part, family_part, remarks
@@ -27,4 +37,5 @@ def inspect(
         teacher=checkpoint_part(model, digest),
         inspected=model.layout,
         family=family_part(model),
+        training=api.trainability(model, probe_data) if train else None,
     )

@@ -140,6 +140,20 @@ MaxShardSize = Annotated[
     ),
 ]
 
+ProbeData = Annotated[
+    Path | None,
+    Option(
+        "--probe-data",
+        metavar="FILE",
+        help="Inputs (.safetensors) in place of random ones.",
+        rich_help_panel=CHECK,
+    ),
+]
+Train = Annotated[
+    bool,
+    Option("--train", help="Look for what cannot learn.", rich_help_panel=CHECK),
+]
+
 Expansion = Literal["auto", "duplicate", "fresh", "zero", "mean"]
 Split = Literal["even", "dyadic", "random", "signed", "whole"]
 OptimizerMap = Literal["gradient", "step"]

@@ -57,6 +57,7 @@ def _parts(outcome: Outcome) -> dict[str, Any]:
         "layers": [asdict(row) for row in layer_rows(graph)] if graph else None,
         "tensors": [asdict(row) for row in tensors] if tensors is not None else None,
         "widths": [asdict(row) for row in width_rows(layout)] if layout else None,
+        "training": None if outcome.training is None else [asdict(f) for f in outcome.training],
         "spec": outcome.spec,
         "code": outcome.code,
         "differences": [asdict(item) for item in found] if found is not None else None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from net2net_cli.optimizer import Carried
     from net2net_cli.plan import Plan
     from net2net_cli.rebuilding import Shrunk
+    from net2net_cli.trainability import Finding
     from net2net_cli.verification import Verification
 
 
@@ -75,6 +76,7 @@ class Outcome:
     teacher: Checkpoint | None = None
     student: Checkpoint | None = None
     inspected: Layout | None = None
+    training: tuple[Finding, ...] | None = None
     family: LaidFamily | None = None
     spec: str | None = None
     code: str | None = None

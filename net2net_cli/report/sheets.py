@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from net2net_cli.optimizer import Carried
     from net2net_cli.plan import Insert, Operation, Plan, Widen
     from net2net_cli.rebuilding import Shrunk
+    from net2net_cli.trainability import Finding
     from net2net_cli.verification import Verification
     from net2net_cli.verify.proof import Proof
 
@@ -50,6 +51,8 @@ def sheets(outcome: Outcome, symbols: Symbols, *, all_names: bool = False) -> li
     found = []
     if outcome.inspected:
         found += [_layers(outcome.inspected), _widths(outcome.inspected, all_names=all_names)]
+    if outcome.training:
+        found.append(_training(outcome.training))
     if outcome.differences:
         found.append(_differences(outcome.differences, symbols))
     if outcome.plan:
@@ -70,6 +73,8 @@ def sentences(outcome: Outcome, symbols: Symbols) -> list[Row]:
         found.append(Row((_part_line(outcome.student),)))
     if outcome.carried:
         found += [Row((line,)) for line in _carried(outcome.carried)]
+    if outcome.training == ():
+        found.append(Row(("nothing was found that cannot learn",), "good"))
     if outcome.shrunk:
         found += _shrunk(outcome.shrunk, outcome.teacher)
     if outcome.written:
@@ -102,6 +107,15 @@ def bytes_of(number: int) -> str:
 def figure(number: float) -> str:
     """An error, to two digits."""
     return "0" if number == 0 else f"{number:.1e}"
+
+
+def _training(found: Sequence[Finding]) -> Sheet:
+    rows = [
+        Row((item.layer, f"{item.count:,} of {item.of:,}", item.what, item.hint), "changed")
+        for item in found
+    ]
+    return Sheet("Training", ("layer", "how many", "what cannot learn", "why, or what to do"),
+                 tuple(rows), ("how many",))  # fmt: skip
 
 
 def _layers(layout: Layout) -> Sheet:

@@ -63,6 +63,12 @@ def load_state(
         module.load_state_dict(found, assign=True)
 
 
+def named_parameters(placed: Sequence[tuple[Layer, nn.Module]]) -> dict[str, nn.Parameter]:
+    """The parameters of loaded modules by their names in the state dict, shared ones once."""
+    slots = (slot for layer, module in placed for slot in _slots(layer, module))
+    return {s.key: s.wanted for s in slots if isinstance(s.wanted, nn.Parameter)}
+
+
 def _slots(layer: Layer, module: nn.Module) -> list[Slot]:
     """The module's parameters and buffers; ``share`` gives a tensor another's key."""
     kept = module.state_dict().keys()
