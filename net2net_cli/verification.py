@@ -156,10 +156,13 @@ def _probe_specs(
     from net2net_cli.verify.deferred import deferred
     from net2net_cli.verify.network import build
     from net2net_cli.verify.parting import first_parting
-    from net2net_cli.verify.probe import probe
+    from net2net_cli.verify.probe import check_room, probe
 
-    inputs = probe_inputs(teacher, options)
     networks = [build(m.spec, deferred(m.source), label=m.source.label) for m in (teacher, student)]
+    if options.data is None:  # before they are drawn
+        check_room(networks[0], networks[1], options.probes, options.memory)
+    inputs = probe_inputs(teacher, options)
+    check_room(networks[0], networks[1], len(next(iter(inputs.values()))), options.memory)
     if (device := torch_device(options.device)) != "cpu":
         networks = [network.to(device) for network in networks]
         inputs = {name: value.to(device) for name, value in inputs.items()}

@@ -1,19 +1,39 @@
-"""How much memory a probe's inputs may take at once."""
+"""How much memory a probe's inputs may take at once, and what to say where that is too little."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from net2net_cli.errors import UsageError
 
 BATCH_BYTES = 2**30
 """About what a batch takes at most, unless more is asked for: half that is there, and this."""
 
 
 def batch_bytes(memory: int | None) -> int:
-    """About what a batch may take: ``memory`` where it is given; one row runs in any case."""
+    """About what a batch may take: ``memory`` where it is given."""
     if memory is not None:
         return memory
     present = _available()
     return BATCH_BYTES if present is None else min(BATCH_BYTES, present // 2)
+
+
+def require_room(least: int, what: str, memory: int | None) -> None:
+    """UsageError where ``least`` bytes, which ``what`` takes, are more than ``memory``, or where
+    none is given, than there is."""
+    limit = _available() if memory is None else memory
+    if limit is None or least <= limit:
+        return
+    there = "are free" if memory is None else "--probe-memory allows"
+    raise UsageError(
+        f"the probe takes about {_shown(least)} for {what}, and {_shown(limit)} {there}",
+        hint="give it more memory, or fewer or smaller inputs (--probes, --probe-data)",
+    )
+
+
+def _shown(nbytes: int) -> str:
+    size, unit = next((s, u) for s, u in ((1e9, "GB"), (1e6, "MB"), (1, "bytes")) if nbytes >= s)
+    return f"{nbytes / size:.{0 if size == 1 else 1}f} {unit}"
 
 
 def _available() -> int | None:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,8 @@ class Step:
 class Network(nn.Module):
     """The network of a spec; see ``build``. In evaluation mode unless ``as_mode`` says otherwise.
 
-    ``example_bytes`` is about what one example takes at the fullest moment of a pass.
+    ``example_bytes`` is about what one example takes at the fullest moment of a pass,
+    ``output_bytes`` what its outputs take, ``weight_bytes`` the weights that are there at once.
     """
 
     def __init__(self, spec: Spec, dtype: torch.dtype) -> None:
@@ -58,6 +60,9 @@ class Network(nn.Module):
         self.spec = spec
         self.dtype = dtype
         self.steps, self.example_bytes = _lay_out(spec, dtype)
+        given = [step for step in self.steps if step.layer.name in spec.outputs]
+        self.output_bytes = sum(prod(step.shape) for step in given) * dtype.itemsize
+        self.weight_bytes = max((_whole(step.module) for step in self.steps), default=0)
         self._registered = nn.ModuleList(step.module for step in self.steps)
         self.eval()
 
@@ -139,6 +144,13 @@ def as_mode(network: Network, mode: Mode) -> Iterator[None]:
             norm.eval()
             for name, value in buffers.items():
                 setattr(norm, name, value)
+
+
+def _whole(module: nn.Module) -> int:
+    """Bytes of weights that are not read piece by piece."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        return 0
+    return sum(weight.numel() * weight.element_size() for weight in module.parameters())
 
 
 def _norms(network: Network) -> list[_NormBase]:

@@ -1,15 +1,13 @@
 """The probe of Hugging Face models, by the `transformers` library itself.
 
-Teacher and student run one after the other, in float64, on the same inputs; each weight is read
-when its turn comes, so that models larger than memory are probed too. Where an output of the
-student is wider (a larger vocabulary, a wider residual stream), its first entries are the
-teacher's.
+Teacher and student run side by side, in float64, on the same inputs, some of these after the other;
+each weight is read when its turn comes, so that models larger than memory are probed too. Where an
+output of the student is wider (a larger vocabulary, a wider residual stream), its first entries are
+the teacher's.
 """
 
 from __future__ import annotations
 
-import gc
-import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from torch import Tensor
 
 from net2net_cli.errors import DifferenceError
 from net2net_cli.verify.comparison import Comparison, Parting, summarize
-from net2net_cli.verify.memory import batch_bytes
+from net2net_cli.verify.memory import batch_bytes, require_room
 from net2net_cli.verify.parting import ROWS, first_state
 from net2net_cli.verify.pretrained_inputs import accepts, draw_inputs, load_inputs, next_ids
 from net2net_cli.verify.pretrained_library import (
@@ -34,8 +32,8 @@ from net2net_cli.verify.pretrained_library import (
     told,
     unavailable,
 )
-from net2net_cli.verify.pretrained_outputs import Limits, Run, run
-from net2net_cli.verify.probe import measure
+from net2net_cli.verify.pretrained_outputs import Runner, least_bytes, pools_blindly
+from net2net_cli.verify.probe import Meter
 from net2net_cli.verify.tolerance import MIXED
 
 __all__ = ["Pretrained", "PretrainedProbe", "pretrained_parting", "probe_pretrained", "unavailable"]
@@ -70,23 +68,23 @@ def probe_pretrained(
 
     DifferenceError where outputs cannot be compared, or tensors are missing or left over in the
     student that are not in the teacher; CheckpointError where transformers refuses a model, and
-    for data that do not fit; UsageError for inputs that cannot be made.
+    for data that do not fit; UsageError for inputs that cannot be made, and where memory holds not
+    even one.
     """
     with quiet(), offline(), torch.random.fork_rng(devices=[]):
         config, inputs = model_config(teacher), _inputs(teacher, probes, seed, data)
         _check_inputs(inputs, student)
         vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
         _check_vocabularies(*vocabularies)
-        limits = Limits(device, batch_bytes(memory))
-        ours, before = _run(teacher, inputs, config, seed, limits)
-        theirs, after = _run(student, inputs, config, seed, limits, before)
-    outputs = tuple(
-        measure(name, value, _first(name, value, theirs.outputs, vocabularies))
-        for name, value in ours.outputs.items()
-    )
-    dtype = MIXED if ours.narrow or theirs.narrow else "float64"
-    rows = len(next(iter(inputs.values())))
-    return PretrainedProbe(summarize("evaluation", rows, dtype, outputs), _notes(after))
+        least = max(_least(model, inputs) for model in (teacher, student))
+        require_room(least, "one row of inputs", memory)
+        rows = len(next(iter(inputs.values())))
+        following = next_ids(config, rows, seed) if _vocabulary(config) else torch.zeros(rows, 1)
+        found = _Pair((teacher, student), inputs, device, vocabularies)
+        found.compare(following, batch_bytes(memory), least)
+    outputs = tuple(meter.found() for meter in found.meters.values())
+    dtype = MIXED if any(runner.narrow for runner in found.runners) else "float64"
+    return PretrainedProbe(summarize("evaluation", rows, dtype, outputs), _notes(found.misfit))
 
 
 def pretrained_parting(
@@ -132,27 +130,52 @@ def _inputs(teacher: Pretrained, probes: int, seed: int, data: Path | None) -> M
     return load_inputs(data, kind, config, seed)
 
 
-def _run(
-    model: Pretrained,
-    inputs: Mapping[str, Tensor],
-    config: Any,
-    seed: int,
-    limits: Limits,
-    before: Misfit | None = None,
-) -> tuple[Run, Misfit]:
-    """Loads, runs and lets go of one model; ``before`` is the teacher's misfit."""
-    network, misfit = load(model, limits.device)
-    if before is not None and (beyond := misfit.beyond(before)):
-        raise _misfit_error(beyond, model)
-    rows = len(next(iter(inputs.values())))
-    following = next_ids(config, rows, seed) if _vocabulary(config) else torch.zeros(rows, 1)
-    with told(model, f"cannot run {type(network).__name__}"):
-        found = run(network, inputs, following, limits)
-    held = weakref.ref(network)
-    del network
-    if held() is not None:  # some models refer to themselves
-        gc.collect()
-    return found, misfit
+def _least(model: Pretrained, inputs: Mapping[str, Tensor]) -> int:
+    sizes = (size for info in model.source.tensors.values() for size in info.shape)
+    heads = getattr(model_config(model).get_text_config(), "num_attention_heads", 1)
+    return least_bytes(sizes, inputs, heads if isinstance(heads, int) else 1)
+
+
+class _Pair:
+    """Teacher and student side by side, some rows after the other through both: ``meters`` by the
+    outputs' names, ``misfit`` is the student's."""
+
+    def __init__(
+        self,
+        models: tuple[Pretrained, Pretrained],
+        inputs: Mapping[str, Tensor],
+        device: str,
+        vocabularies: tuple[int | None, ...],
+    ) -> None:
+        self.models, self.vocabularies = models, vocabularies
+        ours, before = load(models[0], device)
+        theirs, self.misfit = load(models[1], device)
+        if beyond := self.misfit.beyond(before):
+            raise _misfit_error(beyond, models[1])
+        self.runners = tuple(Runner(network, inputs, device) for network in (ours, theirs))
+        self.meters: dict[str, Meter] = {}
+
+    def compare(self, following: Tensor, room: int, least: int) -> None:
+        """As many rows at once as fit ``room`` bytes: how many is guessed from the ``least`` for
+        the first ones, and then told by what they took."""
+        one_by_one = any(pools_blindly(runner.network) for runner in self.runners)
+        start, rows = 0, 1 if one_by_one else max(1, room // least)
+        while start < len(following):
+            ours, theirs = (
+                self._run(index, start, following[start : start + rows]) for index in (0, 1)
+            )
+            for name, value in ours.items():
+                meter = self.meters.setdefault(name, Meter(name))
+                meter.add(value, _first(name, value, theirs, self.vocabularies))
+            start += rows
+            teacher, student = self.runners
+            each = max(teacher.row_bytes, student.row_bytes + teacher.output_bytes)
+            rows = 1 if one_by_one else max(1, room // max(1, each))
+
+    def _run(self, index: int, start: int, following: Tensor) -> dict[str, Tensor]:
+        runner = self.runners[index]
+        with told(self.models[index], f"cannot run {type(runner.network).__name__}"):
+            return runner.run(start, following)
 
 
 def _check_inputs(inputs: Mapping[str, Tensor], student: Pretrained) -> None:

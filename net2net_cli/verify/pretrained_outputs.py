@@ -6,8 +6,8 @@ operation is watched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from net2net_cli.verify.deferred import TO, Deferred
-from net2net_cli.verify.pretrained_inputs import LENGTH, accepts
+from net2net_cli.verify.pretrained_inputs import accepts
 
-RESULTS = 6
-"""How many of the largest result are taken to be in memory at once."""
+RESULTS = 8
+"""How many of the largest result are taken to be in memory at once, before anything has run."""
 
 _CACHES = ("cache", "past_key_values", "cache_params")
 """What transformers calls the state of a decoder, by version and kind of model."""
@@ -27,53 +27,50 @@ _INNER = ("loss", "encoder_last_hidden_state")
 """What a model gives besides its answer."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """Outputs by name on the CPU, padded places left out; ``narrow``: with parts in float32."""
+class Runner:
+    """One model on its way through the probe's rows: ``row_bytes`` is about what a row takes at the
+    fullest moment, ``output_bytes`` what its outputs take."""
 
-    outputs: Mapping[str, Tensor]
-    narrow: bool
+    def __init__(self, network: Any, inputs: Mapping[str, Tensor], device: str) -> None:
+        self.network, self.inputs, self.device = network, inputs, device
+        self.row_bytes = self.output_bytes = 0
+        self.watch = _Watch(network)
 
+    @property
+    def narrow(self) -> bool:
+        """Whether parts of it run in float32."""
+        return self.watch.narrow
 
-@dataclass(frozen=True)
-class Limits:
-    """Where a model runs, and about how many bytes a batch may take."""
+    @torch.no_grad()
+    def run(self, start: int, following: Tensor) -> dict[str, Tensor]:
+        """The outputs for as many rows from ``start`` as ``following`` has, on the CPU and padded
+        places left out, and ``NAME (second step)`` for the token ``following`` each row.
 
-    device: str
-    batch_bytes: int
-
-
-@torch.no_grad()
-def run(network: Any, inputs: Mapping[str, Tensor], following: Tensor, limits: Limits) -> Run:
-    """The outputs for ``inputs``, and ``NAME (second step)`` for the token ``following`` each row.
-
-    A second step is taken where the model gives a cache to go on from. As many rows run at once as
-    fit: how many is guessed for the first ones, and then told by the largest result.
-    """
-    parts, start, rows = [], 0, _guess(network, inputs, limits)
-    with _Watch(network) as watch:
-        while start < len(following):
-            part = _rows(inputs, start, start + rows, limits.device)
-            step = following[start : start + rows].to(limits.device)
-            parts.append(_call(network, part, step))
-            start, ran = start + rows, len(step)
-            if not _pools_blindly(network):
-                rows = max(1, limits.batch_bytes * ran // (RESULTS * watch.largest + 1))
-    outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    return Run({n: _seen(n, value, inputs) for n, value in outputs.items()}, watch.narrow)
+        A second step is taken where the model gives a cache to go on from.
+        """
+        stop = start + len(following)
+        part = _rows(self.inputs, start, stop, self.device)
+        self.watch.fullest = self.watch.held
+        with self.watch:
+            found = _call(self.network, part, following.to(self.device))
+        self.row_bytes = max(self.row_bytes, self.watch.fullest // len(following))
+        given = sum(value.nbytes for value in found.values())
+        self.output_bytes = max(self.output_bytes, given // len(following))
+        return {name: _seen(name, value, self.inputs, start) for name, value in found.items()}
 
 
-def _guess(network: Any, inputs: Mapping[str, Tensor], limits: Limits) -> int:
-    """Rows that fit for sure: texts so short that no result is wider than a token's widest."""
+def least_bytes(network_sizes: Iterable[int], inputs: Mapping[str, Tensor], heads: int) -> int:
+    """About what a row takes, before anything has run: of texts some results as wide as the widest
+    of a network's sizes, or the scores of all heads; of others at least some as large as a row."""
     length = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
-    if _pools_blindly(network) or not 0 < length <= LENGTH:
-        return 1
-    widest: int = max(size for weight in network.parameters() for size in weight.shape)
-    return max(1, limits.batch_bytes // (RESULTS * length * widest * torch.float64.itemsize))
+    widest = max(length * max(network_sizes, default=0), heads * length**2)
+    given = max(value[0].numel() for value in inputs.values())
+    return RESULTS * max(widest, given) * torch.float64.itemsize
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notices float64 values that become narrower, and the largest result.
+    """Notices float64 values that become narrower, and how many bytes of results are there at
+    once, ``fullest``.
 
     A weight's own cast is none: it was stored narrower, and is the same in every run. A value that
     is beyond float32 becomes its end there, not infinite: the least float64, which stands for "not
@@ -84,8 +81,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         held = (*network.parameters(), *network.buffers())
-        self._held = {t.untyped_storage().data_ptr() for t in held if not isinstance(t, Deferred)}
-        self.narrow, self.largest = False, 0
+        self._weights = {
+            t.untyped_storage().data_ptr() for t in held if not isinstance(t, Deferred)
+        }
+        self._there = set[int]()
+        self.narrow, self.held, self.fullest = False, 0, 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -94,8 +94,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not isinstance(result, Tensor) or isinstance(result, Deferred):
             return result
         storage = result.untyped_storage()
-        if storage.data_ptr() not in self._held:
-            self.largest = max(self.largest, storage.nbytes())
+        if storage.data_ptr() not in self._weights:
+            self._note(storage)
         if (
             result.is_floating_point()
             and result.dtype != torch.float64
@@ -106,12 +106,26 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return _ended(args[0], result)
         return result
 
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        """Counts it until it is let go of."""
+        if id(storage) in self._there:
+            return
+        size = storage.nbytes()
+        self._there.add(id(storage))
+        weakref.finalize(storage, self._forget, id(storage), size)
+        self.held += size
+        self.fullest = max(self.fullest, self.held)
+
+    def _forget(self, number: int, size: int) -> None:
+        self._there.discard(number)
+        self.held -= size
+
     def _is_value(self, arg: Any) -> bool:
         return (
             isinstance(arg, Tensor)
             and not isinstance(arg, Deferred)
             and arg.dtype == torch.float64
-            and arg.untyped_storage().data_ptr() not in self._held
+            and arg.untyped_storage().data_ptr() not in self._weights
         )
 
 
@@ -169,21 +183,23 @@ def _values(given: Any) -> dict[str, Tensor]:
     }
 
 
-def _seen(name: str, value: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The output at the places that are no padding, ``[places, ...]``; all of it without a mask."""
+def _seen(name: str, value: Tensor, inputs: Mapping[str, Tensor], start: int = 0) -> Tensor:
+    """An output of the rows from ``start`` on at the places that are no padding, ``[places, ...]``;
+    all of it where no row has any."""
     decodes = "decoder_input_ids" in inputs
     mask = inputs.get("decoder_attention_mask" if decodes else "attention_mask")
     by_place = value.ndim > 2 or name in ("start_logits", "end_logits")
-    if mask is None or not by_place or value.shape[:2] != mask.shape or bool(mask.all()):
+    if mask is None or not by_place or bool(mask.all()):
         return value
-    return value[mask.bool()]
+    mine = mask[start : start + len(value)]
+    return value[mine.bool()] if value.shape[:2] == mine.shape else value
 
 
 def _rows(inputs: Mapping[str, Tensor], start: int, stop: int, device: str) -> dict[str, Tensor]:
     return {name: value[start:stop].to(device) for name, value in inputs.items()}
 
 
-def _pools_blindly(network: Any) -> bool:
+def pools_blindly(network: Any) -> bool:
     """Whether rows must come one by one: no id is known to be padding, but the head must know."""
     pad = getattr(network.config.get_text_config(), "pad_token_id", None)
     return pad is None and not _goes_on(network) and "input_ids" in accepts(type(network))

@@ -7,13 +7,14 @@ Inputs and outputs meet by position, since that is how a network is called; name
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import torch
 from torch import Tensor
 
 from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.verify.comparison import Comparison, Mode, OutputDifference, summarize
-from net2net_cli.verify.memory import batch_bytes
+from net2net_cli.verify.memory import batch_bytes, require_room
 from net2net_cli.verify.network import Network, as_mode
 
 
@@ -45,39 +46,64 @@ def compare(
 ) -> Comparison:
     """Runs both networks on ``inputs`` (batch first) and measures each output.
 
-    DifferenceError where inputs or outputs differ in number or shape, so that there is nothing to
-    measure; UsageError where the batch is too small for training mode.
+    In evaluation mode they go through both in parts that fit memory, so that no more than a part's
+    outputs are there at once. DifferenceError where inputs or outputs differ in number or shape, so
+    that there is nothing to measure; UsageError where the batch is too small for training mode.
     """
     batch = tuple(inputs.values())
     _check_inputs(teacher, student)
-    ours, theirs = (outputs_of(network, batch, mode, memory) for network in (teacher, student))
-    names = teacher.spec.outputs
-    if len(theirs) != len(ours):
-        raise DifferenceError(
-            f"the teacher returns {_count(len(ours), 'output')}, the student {len(theirs)}"
-        )
-    outputs = tuple(measure(n, a, b) for n, a, b in zip(names, ours, theirs, strict=True))
+    rows = _rows_at_once(teacher, student, len(batch[0]), mode, memory)
+    meters = [Meter(name) for name in teacher.spec.outputs]
+    with torch.no_grad(), as_mode(teacher, mode), as_mode(student, mode):
+        for part in zip(*(torch.split(value, rows) for value in batch), strict=True):
+            ours, theirs = (_outputs(network, part, mode) for network in (teacher, student))
+            if len(theirs) != len(ours):
+                raise DifferenceError(
+                    f"the teacher returns {_count(len(ours), 'output')}, the student {len(theirs)}"
+                )
+            for meter, a, b in zip(meters, ours, theirs, strict=True):
+                meter.add(a, b)
+    outputs = tuple(meter.found() for meter in meters)
     return summarize(mode, len(batch[0]), str(teacher.dtype).removeprefix("torch."), outputs)
 
 
-def outputs_of(
-    network: Network, batch: tuple[Tensor, ...], mode: Mode, memory: int | None = None
-) -> tuple[Tensor, ...]:
-    """The network's outputs; in evaluation mode the batch goes through in parts that fit memory."""
-    rows = len(batch[0])
-    if mode == "evaluation" and not network.mixes_examples:
-        rows = max(1, min(rows, batch_bytes(memory) // max(1, network.example_bytes)))
-    parts = zip(*(torch.split(value, rows) for value in batch), strict=True)
-    with torch.no_grad(), as_mode(network, mode):
-        try:
-            made = [network(*part) for part in parts]
-        except ValueError as error:  # BatchNorm's "Expected more than 1 value per channel"
-            if mode == "training" and rows == 1:
-                raise UsageError(
-                    "one probe is too few for batch statistics", hint="take two or more"
-                ) from error
-            raise
-    return tuple(torch.cat(pieces) for pieces in zip(*made, strict=True))
+def check_room(teacher: Network, student: Network, count: int, memory: int | None) -> None:
+    """UsageError where not even the fewest of ``count`` inputs that must run at once fit memory."""
+    inputs = count * sum(prod(declared.shape) for declared in teacher.spec.inputs)
+    held = inputs * teacher.dtype.itemsize + max(teacher.weight_bytes, student.weight_bytes)
+    each = _example_bytes(teacher, student)
+    require_room(held + each, "one input", memory)
+    if teacher.tracks_statistics or student.tracks_statistics:
+        require_room(held + count * each, f"{count} inputs at once, as in training", memory)
+    elif teacher.mixes_examples or student.mixes_examples:
+        require_room(held + count * each, f"{count} inputs at once", memory)
+
+
+def _rows_at_once(
+    teacher: Network, student: Network, count: int, mode: Mode, memory: int | None
+) -> int:
+    if mode == "training" or teacher.mixes_examples or student.mixes_examples:
+        return count
+    held = max(teacher.weight_bytes, student.weight_bytes)
+    room = (batch_bytes(memory) - held) // max(1, _example_bytes(teacher, student))
+    return max(1, min(count, room))
+
+
+def _example_bytes(teacher: Network, student: Network) -> int:
+    """Of one example at the fullest moment: the teacher's outputs wait for the student's."""
+    return max(teacher.example_bytes, student.example_bytes + teacher.output_bytes)
+
+
+def _outputs(network: Network, part: tuple[Tensor, ...], mode: Mode) -> tuple[Tensor, ...]:
+    try:
+        found: tuple[Tensor, ...] = network(*part)
+    except ValueError as error:  # BatchNorm's "Expected more than 1 value per channel"
+        if mode == "training" and len(part[0]) == 1:
+            raise UsageError(
+                "one probe is too few for batch statistics", hint="take two or more"
+            ) from error
+        raise
+    return found
 
 
 def measure(name: str, a: Tensor, b: Tensor) -> OutputDifference:
@@ -85,26 +111,67 @@ def measure(name: str, a: Tensor, b: Tensor) -> OutputDifference:
 
     DifferenceError where the shapes differ.
     """
-    if a.shape != b.shape:
-        raise DifferenceError(
-            f"output {name} has the shape {list(a.shape[1:])} in the teacher, "
-            f"but {list(b.shape[1:])} in the student"
+    meter = Meter(name)
+    meter.add(a, b)
+    return meter.found()
+
+
+SLICE = 2**20
+"""Entries of an output that are measured at a time: what that takes is then of no account."""
+
+
+class Meter:
+    """Measures one output of two networks as it comes, some examples after the other."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.error = self.scale = 0.0
+        self.same = True
+        self.finite = self.entries = self.agreeing = self.predictions = 0
+        self.ends: tuple[Tensor, Tensor] | None = None
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        """Further examples of the teacher's and the student's. DifferenceError where the shapes
+        differ."""
+        if a.shape != b.shape:
+            raise DifferenceError(
+                f"output {self.name} has the shape {list(a.shape[1:])} in the teacher, "
+                f"but {list(b.shape[1:])} in the student"
+            )
+        rows = max(1, SLICE * len(a) // max(1, a.numel()))
+        for mine, other in zip(torch.split(a, rows), torch.split(b, rows), strict=True):
+            self._add(mine.to(torch.float64), other.to(torch.float64))
+
+    def _add(self, a: Tensor, b: Tensor) -> None:
+        finite = a.isfinite() & b.isfinite()
+        same = finite | (a == b) | (a.isnan() & b.isnan())
+        self.same = self.same and bool(same.all())
+        self.finite += int(finite.sum())
+        self.entries += finite.numel()
+        self.error = max(self.error, _largest((a - b)[finite]))
+        self.scale = max(self.scale, _largest(a[finite]))
+        if (axis := _classes(a)) is not None:
+            agreeing = a.argmax(axis) == b.argmax(axis)
+            self.agreeing += int(agreeing.sum())
+            self.predictions += agreeing.numel()
+        moves = torch.where(finite, a, 0)
+        high, low = moves.amax(0), moves.amin(0)
+        if self.ends is not None:
+            high, low = torch.maximum(high, self.ends[0]), torch.minimum(low, self.ends[1])
+        self.ends = high, low
+
+    def found(self) -> OutputDifference:
+        """What it comes to."""
+        high, low = self.ends or (torch.zeros(()), torch.zeros(()))
+        return OutputDifference(
+            self.name,
+            max_error=self.error,
+            relative_error=_ratio(self.error, self.scale),
+            argmax_agreement=self.agreeing / self.predictions if self.predictions else None,
+            nan_equal=self.same,
+            compared=self.finite / max(1, self.entries),
+            spread=_ratio(_largest(high - low), self.scale),
         )
-    a, b = a.to(torch.float64), b.to(torch.float64)
-    finite = a.isfinite() & b.isfinite()
-    same = finite | (a == b) | (a.isnan() & b.isnan())
-    error = _largest((a - b)[finite])
-    scale = _largest(a[finite])
-    moves = torch.where(finite, a, 0)
-    return OutputDifference(
-        name,
-        max_error=error,
-        relative_error=_ratio(error, scale),
-        argmax_agreement=_argmax_agreement(a, b),
-        nan_equal=bool(same.all()),
-        compared=float(finite.to(torch.float64).mean()),
-        spread=_ratio(_largest(moves.amax(0) - moves.amin(0)), scale),
-    )
 
 
 def _check_inputs(teacher: Network, student: Network) -> None:
@@ -121,12 +188,11 @@ def _check_inputs(teacher: Network, student: Network) -> None:
             )
 
 
-def _argmax_agreement(a: Tensor, b: Tensor) -> float | None:
-    """Classes lie on the last axis, or on axis 1 where it is followed by an image's two or more."""
+def _classes(a: Tensor) -> int | None:
+    """The axis of classes: the last, or axis 1 where it is followed by an image's two or more; None
+    without two classes."""
     axis = 1 if a.ndim > 3 else a.ndim - 1
-    if axis == 0 or a.shape[axis] < 2:
-        return None
-    return float((a.argmax(axis) == b.argmax(axis)).to(torch.float64).mean())
+    return axis if axis > 0 and a.shape[axis] > 1 else None
 
 
 def _largest(values: Tensor) -> float:

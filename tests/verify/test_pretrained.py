@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 
 import pytest
 import torch
 import transformers
 
-from net2net_cli.errors import DifferenceError
+from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.verify import pretrained, pretrained_outputs
 from net2net_cli.verify.pretrained import unavailable
+from net2net_cli.verify.pretrained_inputs import draw_inputs
 from net2net_cli.verify.tolerance import tolerance
 from tests.verify.tiny_pretrained import (
     GPT2,
@@ -129,10 +129,10 @@ def test_padding_is_not_compared(bert, monkeypatch):
 
     def kept(network, inputs, *rest):
         found.update(inputs)
-        return run(network, inputs, *rest)
+        return runner(network, inputs, *rest)
 
-    run = pretrained.run
-    monkeypatch.setattr(pretrained, "run", kept)
+    runner = pretrained.Runner
+    monkeypatch.setattr(pretrained, "Runner", kept)
     compare(opened(bert), opened(bert), probes=6)
     mask = found["attention_mask"]
     assert mask[0].all()
@@ -162,9 +162,20 @@ def test_parts_that_fit_memory_give_the_same(gpt2, tmp_path, monkeypatch):
     compare(opened(gpt2), opened(gpt2), probes=7)
     assert rows == [7, 7]
     rows.clear()
-    alone = compare(opened(gpt2), student, probes=7, memory=1).comparison
+    alone = compare(opened(gpt2), student, probes=7, memory=least_of(gpt2)).comparison
     assert alone.relative_error == pytest.approx(whole.relative_error, rel=1e-9)
-    assert rows == [1] * 14
+    assert alone.spread == pytest.approx(whole.spread, rel=1e-9)
+    assert rows[:2] == [1, 1]
+    assert sum(rows) == 14
+    with pytest.raises(UsageError, match=r"for one row of inputs, and .* --probe-memory allows"):
+        compare(opened(gpt2), student, probes=7, memory=least_of(gpt2) - 1)
+
+
+def least_of(folder):
+    """What one row is told to take."""
+    model = opened(folder)
+    kind = transformers.GPT2LMHeadModel
+    return pretrained._least(model, draw_inputs(kind, pretrained.model_config(model), 7, 0))
 
 
 def test_heads_that_pool_without_a_padding_token_get_whole_rows_one_by_one(tmp_path):
@@ -172,15 +183,14 @@ def test_heads_that_pool_without_a_padding_token_get_whole_rows_one_by_one(tmp_p
     assert compare(opened(tmp_path), opened(tmp_path)).comparison.within(0)
 
 
-def test_one_model_is_held_at_a_time(gpt2, monkeypatch):
-    load, held, alive = pretrained.load, [], []
-
-    def watched(*args):
-        alive.append([ref() is not None for ref in held])
-        network, misfit = load(*args)
-        held.append(weakref.ref(network))
-        return network, misfit
-
-    monkeypatch.setattr(pretrained, "load", watched)
-    compare(opened(gpt2), opened(gpt2))
-    assert alive == [[], [False]]
+def test_a_row_is_told_to_take_what_its_results_take(gpt2):
+    network, _ = pretrained.load(opened(gpt2), "cpu")
+    inputs = draw_inputs(type(network), network.config, 6, 0)
+    runner = pretrained_outputs.Runner(network, inputs, "cpu")
+    outputs = runner.run(0, torch.full((6, 1), 7))
+    length, vocabulary = inputs["input_ids"].shape[1], GPT2["vocab_size"]
+    assert runner.output_bytes == (length + 1) * vocabulary * 8
+    assert runner.output_bytes < runner.row_bytes < least_of(gpt2)
+    assert sum(value.nbytes for value in outputs.values()) <= 6 * runner.output_bytes
+    del outputs
+    assert runner.watch.held == sum(value.nbytes for value in inputs.values())

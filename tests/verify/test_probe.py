@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, nan
+from math import inf, nan, prod
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.network import Input
 from net2net_cli.verify.inputs import draw_inputs
 from net2net_cli.verify.network import build
-from net2net_cli.verify.probe import compare, measure, outputs_of, probe
+from net2net_cli.verify.probe import Meter, check_room, compare, measure, probe
 from tests.verify.hand_built import layer, network_spec, randomize, state_of
 
 
@@ -151,7 +151,31 @@ def test_one_probe_is_too_few_for_batch_statistics_of_single_values():
 def test_parts_that_fit_memory_give_the_same(options):
     teacher = normed(**options)
     inputs = draw_inputs(teacher.spec, 7)
-    expected = teacher(*inputs.values())[0]
-    two = 2 * teacher.example_bytes
-    found = outputs_of(teacher, tuple(inputs.values()), "evaluation", two)[0]
-    torch.testing.assert_close(found, expected)
+    student = normed(mean=1.0, **options)
+    whole = compare(teacher, student, inputs)
+    parts = compare(teacher, student, inputs, memory=3 * teacher.example_bytes)
+    assert parts.max_error == pytest.approx(whole.max_error, rel=1e-12)
+    assert parts.spread == pytest.approx(whole.spread, rel=1e-12)
+    assert (parts.probes, parts.argmax_agreement) == (7, whole.argmax_agreement)
+
+
+def test_an_output_measured_in_parts_is_measured_as_a_whole():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(9, 4, 5, generator=generator) for _ in range(2))
+    a[3, 1, 2] = b[3, 1, 2] = torch.nan
+    meter = Meter("y")
+    for start, stop in ((0, 2), (2, 3), (3, 9)):
+        meter.add(a[start:stop], b[start:stop])
+    assert meter.found() == measure("y", a, b)
+
+
+def test_too_little_memory_is_told_with_the_figure_before_anything_runs():
+    teacher, student = normed(), normed(mean=1.0)
+    each = student.example_bytes + teacher.output_bytes
+    inputs = 4 * prod(teacher.spec.inputs[0].shape) * 8
+    enough = inputs + 4 * each + max(teacher.weight_bytes, student.weight_bytes)
+    check_room(teacher, student, 4, enough)
+    with pytest.raises(UsageError, match=r"4 inputs at once, as in training, and .* allows"):
+        check_room(teacher, student, 4, enough - 1)
+    with pytest.raises(UsageError, match="for one input"):
+        check_room(teacher, student, 4, 100)
