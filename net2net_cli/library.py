@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -75,6 +75,7 @@ def grow(
     spec: str | Path | None = None,
     set: Mapping[str, object] | None = None,  # noqa: A002   as the command's option
     width: str | None = None,
+    depth: Sequence[str] = (),
     inputs: Inputs | None = None,
     source_spec: str | Path | None = None,
     expansion: str = "auto",
@@ -86,21 +87,24 @@ def grow(
     """A bigger module that computes what ``module`` does, which stays as it is.
 
     ``spec`` is a target (it may say ``extends: source``), ``set`` arguments by their names
-    (``{"fc1.out_features": 512}``), ``width`` a factor for the whole network (``"x1.5"``); the
-    other options are the command's. What the module computes is found by tracing it with
-    ``inputs``, a batch ``[batch, ...]`` as its ``forward`` takes it (a tuple of several), or is
-    said by ``source_spec``, a spec's file; modules that came from here know it.
+    (``{"fc1.out_features": 512}``), ``width`` a factor for the whole network (``"x1.5"``),
+    ``depth`` units to add (``["layer3=+2"]``); the other options are the command's. What the
+    module computes is found by tracing it with ``inputs``, a batch ``[batch, ...]`` as its
+    ``forward`` takes it (a tuple of several), or is said by ``source_spec``, a spec's file;
+    modules that came from here know it.
 
     The student has the module's dtypes, device and mode. Raises what ``grow`` on the command line
     ends with: UsageError, TraceError, SpecError, UnreachableError, NotPreservedError.
     """
     settings = {name: _setting(value) for name, value in (set or {}).items()}
-    if spec is None and not settings and width is None:
-        raise UsageError("nothing says what to grow into", hint="give spec=, set= or width=")
+    if spec is None and not settings and width is None and not depth:
+        raise UsageError(
+            "nothing says what to grow into", hint="give spec=, set=, width= or depth="
+        )
     choices = Choices(expansion, split, seed, noise)
 
     def planned(model: Model) -> Plan:
-        return make_plan(model, spec, settings, choices, width=width)
+        return make_plan(model, spec, settings, choices, width=width, depth=tuple(depth))
 
     return _grown(module, planned, inputs, source_spec, verify=verify)
 

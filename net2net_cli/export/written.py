@@ -192,7 +192,9 @@ HELPERS: Mapping[str, str] = {
     "MultiheadAttention": '''class MultiheadAttention(nn.MultiheadAttention):
     """Attention of values to themselves, or of queries to keys and values: what it gives alone."""
 
-    def __init__(self, *, embed_dim: int, num_heads: int, is_causal: bool = False, **more) -> None:
+    def __init__(
+        self, *, embed_dim: int, num_heads: int, is_causal: bool = False, **more
+    ) -> None:
         super().__init__(embed_dim, num_heads, batch_first=True, **more)
         self.is_causal = is_causal
 
@@ -202,16 +204,25 @@ HELPERS: Mapping[str, str] = {
         q, k, v = values * 3 if len(values) == 1 else values
         mask = None
         if self.is_causal:
-            mask = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device).triu(1)
+            mask = torch.ones(
+                q.shape[1], k.shape[1], dtype=torch.bool, device=q.device
+            ).triu(1)
         return super().forward(q, k, v, attn_mask=mask, need_weights=False)[0]
 ''',
     "WindowAttention": '''class WindowAttention(nn.Module):
     """Swin's attention within windows of an image, whose channels are its last axis."""
 
     def __init__(
-        self, *, embed_dim: int, num_heads: int, window_size: tuple[int, int],
-        shift_size: tuple[int, int] = (0, 0), qkv_bias: bool = True, proj_bias: bool = True,
-        attention_dropout: float = 0.0, dropout: float = 0.0,
+        self,
+        *,
+        embed_dim: int,
+        num_heads: int,
+        window_size: tuple[int, int],
+        shift_size: tuple[int, int] = (0, 0),
+        qkv_bias: bool = True,
+        proj_bias: bool = True,
+        attention_dropout: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.heads, self.window, self.shift = num_heads, window_size, shift_size
@@ -221,7 +232,9 @@ HELPERS: Mapping[str, str] = {
         self.proj = nn.Linear(embed_dim, embed_dim, bias=proj_bias)
         a, b = window_size
         table = torch.empty((2 * a - 1) * (2 * b - 1), num_heads)
-        self.relative_position_bias_table = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
+        self.relative_position_bias_table = nn.Parameter(
+            nn.init.trunc_normal_(table, std=0.02)
+        )
         at = torch.cartesian_prod(torch.arange(a), torch.arange(b))
         apart = at[:, None] - at + torch.tensor([a - 1, b - 1])
         index = (apart[..., 0] * (2 * b - 1) + apart[..., 1]).flatten()
@@ -233,16 +246,30 @@ HELPERS: Mapping[str, str] = {
         x = nn.functional.pad(x, (0, 0, 0, -wide % b, 0, -high % a))
         rows, columns = x.shape[1] // a, x.shape[2] // b
         shift = tuple(s if k > 1 else 0 for s, k in zip(self.shift, (rows, columns)))
-        windows = x.roll((-shift[0], -shift[1]), (1, 2)).reshape(n, rows, a, columns, b, c)
+        windows = x.roll((-shift[0], -shift[1]), (1, 2)).reshape(
+            n, rows, a, columns, b, c
+        )
         tokens = windows.transpose(2, 3).reshape(-1, a * b, c)
-        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         bias = self.relative_position_bias_table[self.relative_position_index]
         bias = bias.reshape(a * b, a * b, -1).permute(2, 0, 1)
         mask = self.mask(rows, columns, shift).to(bias).repeat(n, 1, 1)[:, None] + bias
         p = self.attention_dropout if self.training else 0.0
-        x = nn.functional.scaled_dot_product_attention(q, k, v, mask, p).transpose(1, 2).flatten(2)
-        x = self.dropout(self.proj(x)).reshape(n, rows, columns, a, b, c).transpose(2, 3)
-        return x.reshape(n, rows * a, columns * b, c).roll(shift, (1, 2))[:, :high, :wide]
+        x = (
+            nn.functional.scaled_dot_product_attention(q, k, v, mask, p)
+            .transpose(1, 2)
+            .flatten(2)
+        )
+        x = (
+            self.dropout(self.proj(x))
+            .reshape(n, rows, columns, a, b, c)
+            .transpose(2, 3)
+        )
+        return x.reshape(n, rows * a, columns * b, c).roll(shift, (1, 2))[
+            :, :high, :wide
+        ]
 
     def mask(self, rows: int, columns: int, shift: tuple[int, int]) -> Tensor:
         """-100 between tokens that the shift has brought together from opposite sides."""
@@ -251,9 +278,17 @@ HELPERS: Mapping[str, str] = {
         for axis, (side, by) in enumerate(zip(self.window, shift)):
             place = torch.arange(regions.shape[axis])
             size = len(place)
-            part = (place >= size - side).long() + (place >= size - by).long() if by else place * 0
+            part = (
+                (place >= size - side).long() + (place >= size - by).long()
+                if by
+                else place * 0
+            )
             regions += part[:, None] * 3 if axis == 0 else part
-        ids = regions.reshape(rows, a, columns, b).transpose(1, 2).reshape(rows * columns, -1)
+        ids = (
+            regions.reshape(rows, a, columns, b)
+            .transpose(1, 2)
+            .reshape(rows * columns, -1)
+        )
         return (ids[:, None] != ids[:, :, None]) * -100.0
 ''',
     **{name: _RECURRENT.replace("LSTM", name) for name in ("LSTM", "GRU", "RNN")},

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import pytest
 
+from net2net_cli.export.written import HELPERS
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Spec
 from net2net_cli.spec import parse_document, to_spec
@@ -30,6 +34,17 @@ NETS = {
 
 def spec_of(name: str) -> Spec:
     return to_spec(parse_document(NETS[name].spec(4), name))
+
+
+def test_helpers_are_tidy() -> None:
+    ruff = shutil.which("ruff")
+    assert ruff is not None
+    text = "\n\n".join(HELPERS.values())
+    ended = subprocess.run(
+        [ruff, "format", "--isolated", "--diff", "-"],
+        input=text, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
 
 
 def test_every_layer_type_is_tried() -> None:

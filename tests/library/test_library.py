@@ -89,6 +89,12 @@ def test_a_student_grows_on_and_needs_no_inputs(teacher: nn.Module, batch: Tenso
         assert float((teacher.eval()(batch) - student(batch)).detach().abs().max()) <= 1e-10
 
 
+def test_units_are_added(teacher: nn.Module, batch: Tensor) -> None:
+    student = net2net_cli.grow(teacher, depth=["blocks=+1"], inputs=batch).eval()
+    assert len(student.blocks) == 3
+    assert float((teacher.eval()(batch) - student(batch)).detach().abs().max()) <= 1e-10
+
+
 def test_the_same_arguments_give_the_same_student(teacher: nn.Module, batch: Tensor) -> None:
     def grown(seed: int) -> dict[str, Tensor]:
         return net2net_cli.widen(teacher, "fc1", 9, inputs=batch, seed=seed).state_dict()
