@@ -66,7 +66,8 @@ def _inserts(comparison: Comparison, *, calibrated: bool) -> list[Insert]:
         if isinstance(duty, Exact):
             what, value, how = "identity", duty.value, _identity_how(layer.type)
         elif layer.name in comparison.duties.zeroed:
-            what, how = "zero", "its parameters start at zero, so that its branch adds nothing"
+            ends = "last projection starts" if LAYER_TYPES[layer.type].last else "parameters start"
+            what, how = "zero", f"its {ends} at zero, so that its branch adds nothing"
         elif not isinstance(duty, Free):
             what, how = "zero", "passes zeros on"
         moments = None

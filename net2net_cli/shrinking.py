@@ -121,6 +121,8 @@ def _of_layers(plan: Plan, tensors: Tensors, label: str) -> tuple[Layout, Named,
         if recipe.name not in tensors or not isinstance(recipe.base, Copy):
             continue
         layer = sharers.get(recipe.name) or target.tensors[recipe.name].layer
+        if layer not in comparison.matches:  # a new window's index, which others have too
+            continue
         old = comparison.matches[layer] + recipe.name[len(layer) :]
         found[old] = recipe
         found.setdefault(recipe.base.name, recipe)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from net2net_cli.api import Choices
+from net2net_cli.api import Choices, open_student, shrink
 from net2net_cli.errors import UnreachableError
 from net2net_cli.plan import Widen
 from net2net_cli.spec import parse_document, to_spec
@@ -100,6 +100,37 @@ def test_a_new_block_learns_from_the_first_step(tmp_path: Path) -> None:
     assert zero == {"self_attention.out_proj.weight", "mlp.3.weight"}
 
 
+WHOLE_BLOCK = """net2net: 1
+extends: source
+layers:
+  encoder.layers.new:
+    after: encoder.layers.encoder_layer_0.end
+    attention:
+      type: Add
+      branches:
+        skip: {}
+        own:
+          ln: {type: LayerNorm, eps: 1e-6}
+          att: {type: MultiheadAttention, num_heads: 4}
+    mlp:
+      type: Add
+      branches:
+        skip: {}
+        own:
+          ln: {type: LayerNorm, eps: 1e-6}
+          up: {type: Linear, out_features: 20}
+          gelu: {type: GELU}
+          down: {type: Linear, out_features: 8}
+"""
+
+
+def test_a_spec_inserts_a_whole_block(tmp_path: Path) -> None:
+    teacher = vit_teacher(tmp_path)
+    student = teacher.apply(teacher.plan(WHOLE_BLOCK))
+    assert len(student.state) == len(teacher.module.state_dict()) + 12
+    assert difference(teacher.module, student.network, IMAGES) <= EXACT
+
+
 def test_a_wider_head_is_refused_with_the_rule(tmp_path: Path) -> None:
     teacher = vit_teacher(tmp_path)
     with pytest.raises(UnreachableError, match="let `num_heads` grow with the width"):
@@ -177,8 +208,10 @@ def test_swin_grows(tmp_path: Path) -> None:
     torch.manual_seed(0)
     small, large = (8, (2, 4), (2, 2)), (16, (4, 8), (2, 2))
     teacher = save_teacher(tmp_path, swin_spec(*small), randomize(swin(*small)))
-    student = teacher.apply(teacher.plan(swin_spec(*large))).into(swin(*large))
-    assert difference(teacher.module, student, IMAGES) <= EXACT
+    student = teacher.apply(teacher.plan(swin_spec(*large)))
+    assert difference(teacher.module, student.into(swin(*large)), IMAGES) <= EXACT
+    again = shrink(open_student(str(student.path)), str(tmp_path / "again.safetensors"))
+    assert again.same
 
 
 def test_swin_deepens_by_two_blocks(tmp_path: Path) -> None:
@@ -186,5 +219,7 @@ def test_swin_deepens_by_two_blocks(tmp_path: Path) -> None:
     torch.manual_seed(0)
     small, large = (8, (2, 4), (2, 2)), (8, (2, 4), (2, 4))
     teacher = save_teacher(tmp_path, swin_spec(*small), randomize(swin(*small)))
-    student = teacher.apply(teacher.plan(swin_spec(*large))).into(swin(*large))
-    assert difference(teacher.module, student, IMAGES) <= EXACT
+    student = teacher.apply(teacher.plan(swin_spec(*large)))
+    assert difference(teacher.module, student.into(swin(*large)), IMAGES) <= EXACT
+    again = shrink(open_student(str(student.path)), str(tmp_path / "again.safetensors"))
+    assert again.same
