@@ -19,6 +19,9 @@ from net2net_cli.io.torch_file import ENDINGS as TORCH_ENDINGS
 
 __all__ = ["Source", "TensorInfo", "open_source"]
 
+METADATA = ".metadata"
+"""What a folder of torch.distributed.checkpoint has."""
+
 ENDINGS = ("", ".safetensors", *TORCH_ENDINGS)
 """What may be left out of a checkpoint's name, in the order tried."""
 
@@ -36,13 +39,27 @@ def open_source(text: str | Path) -> Source:
     with reported(CheckpointError, "read", label):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            return FolderSource(path, str(path))
+            return _open_folder(path)
         if stat.S_ISFIFO(mode):
             with path.open("rb") as stream:
                 return _open_stream(stream, str(path))
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"`{shown(label)}` is neither a file nor a folder")
     return open_file(path, str(path), path)
+
+
+def _open_folder(path: Path) -> Source:
+    if (path / METADATA).is_file():
+        from net2net_cli.io.dcp import DcpSource
+
+        return DcpSource(path, str(path))
+    if any(path.glob("*.distcp")):
+        raise CheckpointError(
+            "parts of a distributed checkpoint, without the `.metadata` that tells what is where",
+            where=shown(path),
+            hint="the last rank writes it once all are done: was the job cut off, or the copy?",
+        )
+    return FolderSource(path, str(path))
 
 
 def find_checkpoint(name: str) -> Path:

@@ -12,10 +12,12 @@ from typing import Any
 
 from net2net_cli.errors import CheckpointError, OutputError, UsageError
 from net2net_cli.io import Source, Target, check_output
+from net2net_cli.io.dcp import METADATA, DcpSource
 from net2net_cli.io.failures import reported, shown
 from net2net_cli.io.temporary import publish, temporary
 from net2net_cli.io.torch_file import TorchSource
 from net2net_cli.io.training import read_training, save_torch
+from net2net_cli.optimizer.flattened import nested
 from net2net_cli.optimizer.kinds import Map
 from net2net_cli.optimizer.reading import holds_optimizer
 
@@ -55,6 +57,8 @@ def find_state(source: Source) -> Path | None:
     path = source.path
     if path is None:
         return None
+    if isinstance(source, DcpSource):
+        return path if holds_optimizer(nested(source.training())) else None
     if path.is_dir():
         return next((path / name for name in NAMES if (path / name).is_file()), None)
     if isinstance(source, TorchSource) and holds_optimizer(read_training(path)):
@@ -67,6 +71,8 @@ def read_state(file: Path) -> Any:
     name = file.name
     if not file.exists():
         raise CheckpointError(f"no optimizer's state `{shown(file)}`")
+    if (file / METADATA).is_file():
+        return nested(DcpSource(file, str(file)).training())
     if file.is_dir():
         raise CheckpointError(
             "a folder, not the file with an optimizer's state",

@@ -1,0 +1,229 @@
+"""A folder of torch.distributed.checkpoint (DCP), as FSDP and torchtitan write it, as a source.
+
+``.metadata`` names every tensor and says in which files its chunks lie, whatever number of ranks
+wrote them; no process group is needed to read them. It is a pickle: only the plain records that
+torch writes there are made of it, anything else is refused, never run.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from net2net_cli.errors import CheckpointError
+from net2net_cli.io.checkpoint import Source
+from net2net_cli.io.dtypes import SIZES
+from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.tensors import TensorInfo, raw_bytes
+from net2net_cli.io.torch_file import WRAPPERS
+
+if TYPE_CHECKING:
+    pass
+
+METADATA = ".metadata"
+
+Key = tuple[str | int, ...]
+"""Where an item stands in the nested dictionary that was saved."""
+
+_RECORDS = {
+    "torch.distributed.checkpoint.metadata": {
+        "Metadata", "TensorStorageMetadata", "TensorProperties", "ChunkStorageMetadata",
+        "BytesStorageMetadata", "MetadataIndex", "StorageMeta", "_MEM_FORMAT_ENCODING",
+    },
+    "torch.distributed.checkpoint.filesystem": {"_StorageInfo", "_StoragePrefix"},
+    "torch.serialization": {"_get_layout"},
+    "torch": {"Size"},
+    "pathlib": {"Path", "PosixPath", "PurePosixPath"},
+    "pathlib._local": {"Path", "PosixPath", "PurePosixPath"},
+    "collections": {"OrderedDict"},
+}  # fmt: skip
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes nothing but what a DCP's metadata is made of."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        import torch
+
+        kind = getattr(torch, name, None) if module == "torch" else None
+        if isinstance(kind, torch.dtype):
+            return kind
+        if name not in _RECORDS.get(module, ()):
+            raise pickle.UnpicklingError(f"loading it would run `{module}.{name}`")
+        if module.startswith("pathlib"):
+            return PurePosixPath
+        return super().find_class(module, name)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a tensor (or an object as a whole): where it begins in it, and in which file."""
+
+    offsets: tuple[int, ...]
+    file: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was saved: a tensor with its shape and dtype, or an object without."""
+
+    key: Key
+    info: TensorInfo | None
+    chunks: tuple[Chunk, ...]
+
+
+class Contents:
+    """What a DCP folder holds, read item by item."""
+
+    def __init__(self, folder: Path, label: str) -> None:
+        """Reads the metadata alone. CheckpointError where it is damaged, or no metadata."""
+        self.folder, self.label = folder, label
+        self.items = tuple(_items(_metadata(folder, label), shown(label)))
+
+    def read(self, item: Item) -> Any:
+        """A tensor, joined from its chunks, or an object of plain data."""
+        import torch
+
+        parts = [(chunk, self._chunk(chunk)) for chunk in item.chunks]
+        if item.info is None:
+            return parts[0][1]
+        made = torch.empty(item.info.shape, dtype=getattr(torch, item.info.dtype))
+        filled = 0
+        for chunk, part in parts:
+            at = tuple(slice(o, o + n) for o, n in zip(chunk.offsets, part.shape, strict=True))
+            made[at] = part
+            filled += part.numel()
+        if filled < made.numel():
+            name = ".".join(map(str, item.key))
+            raise CheckpointError(f"parts of the tensor `{name}` are missing", where=self.label)
+        return made
+
+    def _chunk(self, chunk: Chunk) -> Any:
+        import torch
+
+        path = self.folder / chunk.file
+        with reported(CheckpointError, "read", path), path.open("rb") as stream:
+            stream.seek(chunk.start)
+            data = io.BytesIO(stream.read(chunk.length))
+        try:
+            return torch.load(data, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged pickles raise anything at all
+            raise CheckpointError(
+                f"a chunk is damaged, or holds more than tensors and plain data: {_line(error)}",
+                where=shown(path),
+            ) from error
+
+
+def _line(error: Exception) -> str:
+    return shown((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+
+
+def _metadata(folder: Path, label: str) -> Any:
+    path = folder / METADATA
+    try:
+        with reported(CheckpointError, "read", path), path.open("rb") as stream:
+            found = _Unpickler(stream).load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # as above
+        raise CheckpointError(
+            f"the metadata is damaged, or none of torch.distributed.checkpoint: {_line(error)}",
+            where=shown(label),
+        ) from error
+    if not isinstance(getattr(found, "state_dict_metadata", None), Mapping):
+        raise CheckpointError("the metadata names no tensors", where=shown(path))
+    return found
+
+
+def _items(metadata: Any, where: str) -> Iterator[Item]:
+    chunks: dict[str, list[Chunk]] = {}
+    for index, info in (metadata.storage_data or {}).items():
+        name = str(info.relative_path)
+        if PurePosixPath(name).name != name or getattr(info, "transform_descriptors", None):
+            raise CheckpointError(
+                f"`{shown(index.fqn)}` lies in `{shown(name)}`, outside of the folder, or encoded",
+                where=where,
+            )
+        offsets = tuple(index.offset or ())
+        chunks.setdefault(index.fqn, []).append(Chunk(offsets, name, info.offset, info.length))
+    paths = metadata.planner_data or {}
+    for name, record in metadata.state_dict_metadata.items():
+        own = tuple(chunks.get(name, ()))
+        if not own:
+            raise CheckpointError(f"`{shown(name)}` lies in no file", where=where)
+        yield Item(tuple(paths.get(name, (name,))), _info(name, record, where), own)
+
+
+def _info(name: str, record: Any, where: str) -> TensorInfo | None:
+    if not hasattr(record, "size"):
+        return None
+    dtype = str(record.properties.dtype).removeprefix("torch.")
+    if dtype not in SIZES:
+        raise CheckpointError(
+            f"tensor `{shown(name)}` has the type {dtype}, which is not supported", where=where
+        )
+    return TensorInfo(name, dtype, tuple(record.size))
+
+
+class DcpSource(Source):
+    """The weights in a DCP folder: those under `model`, or all that stand by themselves."""
+
+    def __init__(self, path: Path, label: str) -> None:
+        self.label, self.path, self.metadata = label, path, {}
+        self.contents = Contents(path, label)
+        self._weights = weights(self.contents)
+        if not self._weights:
+            raise CheckpointError("it holds no weights", where=shown(label))
+        self.files = tuple(sorted(p for p in path.iterdir() if p.is_file()))
+        self.tensors = {
+            name: TensorInfo(name, item.info.dtype, item.info.shape)
+            for name, item in self._weights.items()
+            if item.info
+        }
+
+    def raw(self, name: str) -> memoryview:
+        """The tensor's bytes, in memory of their own."""
+        return raw_bytes(self.contents.read(self._weights[name]))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def training(self) -> Any:
+        """Everything but the weights, nested as it was saved."""
+        found: Any = {}
+        used = {item.key for item in self._weights.values()}
+        for item in self.contents.items:
+            if item.key not in used:
+                _put(found, item.key, self.contents.read(item))
+        return _lists(found)
+
+
+def weights(contents: Contents) -> Mapping[str, Item]:
+    """The tensors of the network by name."""
+    for wrapper in WRAPPERS:
+        inside = [i for i in contents.items if i.info and len(i.key) == 2 and i.key[0] == wrapper]
+        if inside:
+            return {str(item.key[1]): item for item in inside}
+    return {str(i.key[0]): i for i in contents.items if i.info and len(i.key) == 1}
+
+
+def _put(found: Any, key: Key, value: Any) -> None:
+    for part in key[:-1]:
+        found = found.setdefault(part, {})
+    found[key[-1]] = value
+
+
+def _lists(data: Any) -> Any:
+    """Dictionaries whose keys are places are the lists that they were."""
+    if not isinstance(data, dict):
+        return data
+    inner = {key: _lists(value) for key, value in data.items()}
+    if inner and all(isinstance(key, int) for key in inner):
+        return [inner[key] for key in sorted(inner)]
+    return inner

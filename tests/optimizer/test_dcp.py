@@ -1,0 +1,123 @@
+"""Folders of torch.distributed.checkpoint, written by torch itself as FSDP and torchtitan do."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn, optim
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_optimizer_state_dict,
+)
+
+from tests.optimizer.nets import MLP_SPEC, Run, apart, mlp, save, trained
+from tests.support.command import Net2Net
+
+HOW = ("--set", "fc1.out_features=17", "--set", "fc2.out_features=30", "--expansion", "duplicate",
+       "--split", "even")  # fmt: skip
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    (folder / "net.yaml").write_text(MLP_SPEC)
+    return trained(mlp(), optim.AdamW)
+
+
+def saved(run: Run, name: str, *, flat: bool = False, **also: Any) -> None:
+    options = StateDictOptions(flatten_optimizer_state_dict=flat)
+    weights, state = get_state_dict(run.network, run.optimizer, options=options)
+    content = {**weights, "optimizer": state} if flat else {"model": weights, "optim": state}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save({**content, **also}, checkpoint_id=name, no_dist=True)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_weights_and_optimizer_grow(net2net: Net2Net, run: Run, flat: bool) -> None:
+    saved(run, "step-5", flat=flat, epoch=3, scheduler={"last_epoch": 5})
+    save(run, Path())
+    net2net("grow", "step-5", "--source-spec", "net.yaml", *HOW, "-o", "a.safetensors")
+    net2net("grow", "teacher.pt", "--source-spec", "net.yaml", *HOW, "-o", "b.safetensors",
+            "--optimizer", "teacher.opt.pt")  # fmt: skip
+    assert Path("a.safetensors").stat().st_size == Path("b.safetensors").stat().st_size
+    made, wanted = torch.load("a.optimizer.pt"), torch.load("b.optimizer.pt")
+    assert made["epoch"] == 3
+    assert made["scheduler"] == {"last_epoch": 5}
+    state = made["optimizer" if flat else "optim"]
+    student = trained(mlp(17, 30), optim.AdamW)
+    set_optimizer_state_dict(
+        student.network, student.optimizer, {k: state[k] for k in ("state", "param_groups")},
+        options=StateDictOptions(full_state_dict=True),
+    )  # fmt: skip
+    assert apart(student.optimizer.state_dict(), wanted) <= 1e-12
+
+
+def test_chunks_of_several_ranks_are_joined(net2net: Net2Net, folder: Path) -> None:
+    """Two files, each with half of the rows, as two ranks of FSDP leave them."""
+    from torch.distributed.checkpoint.metadata import (
+        ChunkStorageMetadata,
+        Metadata,
+        MetadataIndex,
+        TensorProperties,
+        TensorStorageMetadata,
+    )
+
+    whole = nn.Linear(3, 6).state_dict()
+    records, places = {}, {}
+    Path("sharded").mkdir()
+    for name, tensor in whole.items():
+        chunks = []
+        for rank, part in enumerate(tensor.chunk(2)):
+            offsets = torch.Size([3 * rank] + [0] * (tensor.ndim - 1))
+            path = Path("sharded", f"__{rank}_0.distcp")
+            start = path.stat().st_size if path.exists() else 0
+            with path.open("ab") as stream:
+                torch.save(part.clone(), stream)
+            info = dcp.filesystem._StorageInfo(path.name, start, path.stat().st_size - start)
+            places[MetadataIndex(name, offsets)] = info
+            chunks.append(ChunkStorageMetadata(offsets, part.shape))
+        records[name] = TensorStorageMetadata(
+            TensorProperties(dtype=tensor.dtype), tensor.shape, chunks
+        )
+    (folder / "net.yaml").write_text(
+        "net2net: 1\ninput: [3]\nlayers:\n  fc: {type: Linear, out_features: 6}\n"
+    )
+    torch.save({f"fc.{name}": value for name, value in whole.items()}, "whole.pt")
+    Path("sharded/.metadata").write_bytes(
+        pickle.dumps(Metadata(records, {n: ("model", f"fc.{n}") for n in whole}, places))
+    )
+    ended = net2net("inspect", "sharded", "--source-spec", "net.yaml", "-v", "--json")
+    same = net2net("inspect", "whole.pt", "--source-spec", "net.yaml", "-v", "--json")
+    digest = [line for line in ended.out.splitlines() if '"digest"' in line]
+    assert digest == [line for line in same.out.splitlines() if '"digest"' in line]
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("run!",)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: (f / ".metadata").unlink(), "without the `.metadata`"),
+        (lambda f: (f / ".metadata").write_bytes(b"x" * 9), "the metadata is damaged"),
+        (lambda f: (f / ".metadata").write_bytes(pickle.dumps(Evil())), "would run"),
+        (lambda f: next(f.glob("*.distcp")).write_bytes(b"x" * 99), "a chunk is damaged"),
+        (lambda f: next(f.glob("*.distcp")).unlink(), "No such file"),
+    ],
+)
+def test_bad_folders(net2net: Net2Net, run: Run, spoil: Any, words: str) -> None:
+    saved(run, "step-5")
+    spoil(Path("step-5"))
+    ended = net2net("grow", "step-5", "--source-spec", "net.yaml", *HOW, "-o", "a.pt", code=2)
+    assert words in ended.err
+    assert "run!" not in ended.out
+    assert not Path("a.pt").exists()
