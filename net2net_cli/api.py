@@ -26,6 +26,7 @@ from net2net_cli.differing import differences
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.exporting import exported
 from net2net_cli.family_plans import deepened_settings, family_plan, widened_settings
+from net2net_cli.family_targets import asked_sizes
 from net2net_cli.fits import FLOATS
 from net2net_cli.io import WORKERS, Team, TensorInfo
 from net2net_cli.io.joint import require_alike
@@ -65,6 +66,7 @@ from net2net_cli.spec import (
     with_args,
     without_keys,
 )
+from net2net_cli.spec.tree import Table
 from net2net_cli.targets import (
     Asked,
     as_target,
@@ -120,12 +122,10 @@ def make_plan(
     said = None if target is None else read_document(Path(target))
     _check_dtype(choices.dtype)
     if isinstance(model, FamilyModel):
-        if asked:
-            raise UsageError(
-                "--width and --depth grow networks of layers, and the checkpoint is a transformer",
-                hint="set its sizes: --set hidden_size=2560 --set intermediate_size=9728",
-            )
-        return family_plan(model, said, settings or {}, choices)
+        sizes = asked_sizes(model.laid, asked, choices)
+        keys = {k: str(n) for k, n in sizes.keys.items() if not _says(said, k)}
+        plan = family_plan(model, said, {**keys, **(settings or {})}, choices)
+        return replace(plan, notes=(*plan.notes, *sizes.notes))
     if said is not None and said.of_family:
         raise SpecError(
             "the spec names a family of transformers, the checkpoint is a network of layers",
@@ -136,6 +136,12 @@ def make_plan(
     made = worked_out(as_target(said, asked), teacher.document, changes)
     plan = plan_of(teacher, made.document, choices, calibrated=calibrated)
     return replace(plan, notes=(*plan.notes, *made.notes))
+
+
+def _says(said: Document | None, key: str) -> bool:
+    """Whether a family's target says a key of the config itself."""
+    config = said.root.entries.get("config") if said else None
+    return isinstance(config, Table) and key in config.entries
 
 
 def of_layers(model: Model) -> SpecModel:
