@@ -1,7 +1,7 @@
 """The written spec against the module itself: the same random weights, the same inputs, float64.
 
 A trace is only as good as what it can rebuild; so this runs on every trace. Weights are drawn
-anew around the module's own, so that zeros, ones and tiny scales hide nothing.
+anew, so that zeros, ones and tiny scales hide nothing.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the network of a spec is from the module, relative to the largest output."""
+    """How far the network of a spec is from the module, relative to the largest output; ``spread``
+    is how far the outputs for different inputs are apart, the least of all outputs."""
 
     error: float
     dtype: str
+    spread: float
 
     def __str__(self) -> str:
         return f"{self.error:.1e} apart in {self.dtype}, with random weights"
@@ -58,8 +60,9 @@ def check(
 def random_state(module: nn.Module, dtype: torch.dtype, seed: int = 0) -> dict[str, Tensor]:
     """The module's state dict with random parameters and statistics, floats in ``dtype``.
 
-    Parameters get noise as large as they vary themselves (0.2 where they do not); variances are
-    between 0.5 and 1.5. Other buffers stay: they may be what the module computes with.
+    Matrices and kernels keep the scale of what passes through them (He et al., arXiv 1502.01852),
+    gains are about 1 and biases about 0.2, variances between 0.5 and 1.5: so that what comes in
+    still shows in what comes out. Other buffers stay: they may be what the module computes with.
     """
     parameters = {id(p) for p in module.parameters()}
     drawn: dict[int, Tensor] = {}
@@ -74,14 +77,14 @@ def random_state(module: nn.Module, dtype: torch.dtype, seed: int = 0) -> dict[s
 def _drawn(name: str, tensor: Tensor, parameter: bool, dtype: torch.dtype, seed: int) -> Tensor:  # noqa: FBT001
     if not tensor.is_floating_point():
         return tensor.detach().clone()
-    own = tensor.detach().to(torch.float64)
-    generator = seeded(seed, name)
+    own, generator = tensor.detach(), seeded(seed, name)
     if name.endswith("running_var"):
         own = torch.rand(own.shape, generator=generator, dtype=torch.float64) + 0.5
     elif parameter or name.endswith("running_mean"):
-        spread = float(own.std()) if own.numel() > 1 else 0.0
-        noise = torch.randn(own.shape, generator=generator, dtype=torch.float64)
-        own = own + noise * (spread or 0.2)
+        own = torch.randn(own.shape, generator=generator, dtype=torch.float64)
+        fan_in = own[0].numel() if own.ndim > 1 else 0
+        own = own * ((2 / fan_in) ** 0.5 if fan_in else 0.2)
+        own += float(not fan_in and name.endswith("weight"))
     return own.to(dtype)
 
 
@@ -112,7 +115,8 @@ def _compared(
             hint="what depends on the batch's size or on values cannot be traced; is there"
             " anything of that kind in the module?",
         )
-    return Agreement(error, str(dtype).removeprefix("torch."))
+    spread = min(_difference(a[:1], a[1:2]) if len(a) > 1 else 1.0 for a in expected)
+    return Agreement(error, str(dtype).removeprefix("torch."), spread)
 
 
 def _inputs(spec: Spec, examples: Sequence[Example], dtype: torch.dtype) -> list[Tensor]:

@@ -139,19 +139,19 @@ def _called(target: str, factory: Any, arguments: Mapping[str, Any]) -> Any:
 
 def _run(label: str, function: Any, arguments: Mapping[str, Any]) -> Any:
     try:
-        inspect.signature(function).bind(**arguments)
-    except TypeError as error:
-        raise UsageError(f"{label}: {error}", hint=_wanted(function)) from None
-    except ValueError:  # a builtin without a signature
-        pass
-    try:
         return function(**arguments)
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+        called = error.__traceback__
+        if isinstance(error, TypeError) and called is not None and called.tb_next is None:
+            raise UsageError(f"{label}: {error}", hint=_wanted(function)) from None
         _raised(label, error)
 
 
 def _wanted(function: Any) -> str:
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    try:
+        names = [name for name in inspect.signature(function).parameters if name != "self"]
+    except ValueError:  # a builtin without a signature
+        return "--arg names none of its arguments"
     return f"its arguments are {', '.join(names)}" if names else "it takes none"
 
 

@@ -52,6 +52,9 @@ class Call:
         if read is None or not given:
             return False
         first = [flow for _, flow in read]
+        if getattr(self.module, "p", None) == 0 and self.kind.name.startswith("Dropout"):
+            reader.values.update(dict.fromkeys(self.nodes, first[0]))
+            return True
         if self.kind.name in _RECURRENT:
             made = self._recurrent(reader, first, given)
         else:
@@ -167,8 +170,10 @@ def arguments(module: nn.Module, kind: LayerType) -> dict[str, Value]:
         if arg.need == "inferred" or arg.name == "inplace" or not _has(module, arg):
             continue
         value = _plain_value(module, arg)
+        if arg.name in ("kdim", "vdim") and value == module.embed_dim:
+            continue
         if arg.need == "required" or _spread(kind, arg, value) != normalise_default(kind, arg):
-            found[arg.name] = compact(value)
+            found[arg.name] = value if arg.kind == "ints" else compact(value)
     return found
 
 
@@ -188,7 +193,13 @@ def _spread(kind: LayerType, arg: Arg, value: Value) -> Value:
 
 
 def _has(module: nn.Module, arg: Arg) -> bool:
-    return hasattr(module, arg.name) or (arg.name == "bias" and hasattr(module, "in_proj_bias"))
+    return hasattr(module, arg.name) or arg.name == "bias" or _biased(module, arg) is not None
+
+
+def _biased(module: nn.Module, arg: Arg) -> nn.Module | None:
+    """The part of a module whose bias an argument is about: ``qkv`` for ``qkv_bias``."""
+    part = getattr(module, arg.name.removesuffix("_bias"), None)
+    return part if arg.name.endswith("_bias") and isinstance(part, nn.Module) else None
 
 
 def _plain_value(module: nn.Module, arg: Arg) -> Value:
@@ -196,7 +207,8 @@ def _plain_value(module: nn.Module, arg: Arg) -> Value:
         own = getattr(module, "bias", None) if hasattr(module, "bias") else None
         own = module.in_proj_bias if hasattr(module, "in_proj_bias") else own
         return own if isinstance(own, bool) else own is not None
-    value = getattr(module, arg.name)
+    part = _biased(module, arg)
+    value = getattr(module, arg.name) if part is None else part.bias is not None
     if isinstance(value, (list, tuple)):
         return tuple(value)
     assert value is None or isinstance(value, (bool, int, float, str)), (module, arg)

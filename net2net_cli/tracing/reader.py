@@ -6,7 +6,9 @@ changed one later.
 
 from __future__ import annotations
 
+import base64
 import operator
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +37,8 @@ Traced = Any
 """What a node of the graph stands for: Flow, Stored, Known, a list of them, or a number."""
 
 _LARGEST_KNOWN = 10_000_000
+_FEW = 32
+"""Numbers of a constant that a person may want to read in a spec."""
 
 
 @dataclass(eq=False)
@@ -92,7 +96,7 @@ class Reader:
             args: dict[str, Value] = {"shape": shape}
             if batched:
                 args["batched"] = True
-            if not value.parameter:
+            if not value.parameter and not value.tensor.is_floating_point():
                 args["dtype"] = str(value.tensor.dtype).removeprefix("torch.")
             flow = self.layer(
                 "Parameter" if value.parameter else "Buffer", args, (),
@@ -108,10 +112,7 @@ class Reader:
             raise TraceError(
                 f"{origin} makes a constant as large as the batch", where=origin.line or None
             )
-        args: dict[str, Value] = {"value": _nested(tensor.tolist())}
-        if not tensor.is_floating_point():
-            args["dtype"] = str(tensor.dtype).removeprefix("torch.")
-        flow = self.layer("Constant", args, (), (1, *shape), origin)
+        flow = self.layer("Constant", constant_args(tensor), (), (1, *shape), origin)
         return Flow(flow.source, tuple((i + 1,) for i in range(len(shape))))
 
     def natural(self, flow: Flow, origin: Origin) -> Flow:
@@ -223,6 +224,22 @@ def holds_flow(value: Any) -> bool:
     if isinstance(value, dict):
         return any(holds_flow(item) for item in value.values())
     return isinstance(value, (Flow, Stored, Length))
+
+
+def constant_args(tensor: Tensor) -> dict[str, Value]:
+    """A constant as a spec says it: its numbers where they are few, else packed.
+
+    TraceError for a dtype that no spec takes.
+    """
+    held = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+    kind = str(held.dtype).removeprefix("torch.")
+    if kind not in ("float32", "int64", "bool"):
+        raise TraceError(f"a constant of {kind} cannot stand in a spec")
+    dtype: dict[str, Value] = {} if kind == "float32" else {"dtype": kind}
+    if held.numel() <= _FEW:
+        return {"value": _nested(held.tolist()), **dtype}
+    packed = base64.b64encode(zlib.compress(held.contiguous().numpy().tobytes(), 9)).decode()
+    return {"shape": tuple(held.shape), "data": packed, **dtype}
 
 
 def _nested(value: Any) -> Value:

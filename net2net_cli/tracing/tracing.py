@@ -12,7 +12,7 @@ from net2net_cli.errors import TraceError, UsageError
 from net2net_cli.spec import Document, Spec, to_spec
 from net2net_cli.tracing.branches import Forest, find_branches
 from net2net_cli.tracing.checking import Agreement, check
-from net2net_cli.tracing.drafts import BATCH, NOWHERE, Draft, Flow, Given, Source, Stored
+from net2net_cli.tracing.drafts import BATCH, NOWHERE, Draft, Flow, Given, Known, Source, Stored
 from net2net_cli.tracing.exporting import export
 from net2net_cli.tracing.folding import folded
 from net2net_cli.tracing.given import Example
@@ -22,6 +22,9 @@ from net2net_cli.tracing.reader import Reader
 from net2net_cli.tracing.sharing import shares_of
 from net2net_cli.tracing.training import differences
 from net2net_cli.tracing.writing import write
+
+SHOWS = 1e-6
+"""How far outputs must be apart for different inputs, so that an error before them would show."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,12 @@ def trace(module: nn.Module, examples: Sequence[Example]) -> Traced:
     find_branches(forest)
     document = write(forest, inputs, shares_of(module, drafts))
     spec = to_spec(document)
-    return Traced(document, spec, check(module, spec, examples), tuple(warnings))
+    agreement = check(module, spec, examples)
+    if agreement.spread < SHOWS:
+        warnings.append(
+            "with random weights the outputs hardly depend on the inputs: the check says little"
+        )
+    return Traced(document, spec, agreement, tuple(warnings))
 
 
 def _read(
@@ -120,6 +128,11 @@ def _inputs(module: nn.Module, examples: Sequence[Example]) -> list[Given]:
 
 
 def _flows(returned: Sequence[object]) -> list[Flow]:
+    if any(isinstance(value, (Known, Stored)) for value in returned):
+        raise TraceError(
+            "the module returns a tensor that no input takes part in",
+            hint="return what it computes from its inputs alone",
+        )
     found = [value for value in returned if isinstance(value, Flow)]
     if not found:
         raise TraceError("the module returns nothing that depends on its inputs")

@@ -50,7 +50,11 @@ def tried(case: Case, folder: Path) -> Found:
     model = open_model(str(folder / "net.safetensors"), str(folder / "net.yaml"))
     growths = {
         "wider": lambda: make_plan(model, width="x1.25"),
-        "deeper": lambda: deepen_plan(model, case.after),
+        "deeper": lambda: (
+            make_plan(model, depth=(case.after,))
+            if "=" in case.after
+            else deepen_plan(model, case.after)
+        ),
     }
     errors: dict[str, float] = {}
     refused: dict[str, str] = {}

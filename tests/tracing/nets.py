@@ -260,8 +260,8 @@ class Keypoints(nn.Module):
         super().__init__()
         self.points = points
         self.trunk = nn.Sequential(
-            nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.1),
-            nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.1),
+            nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU(),
         )  # fmt: skip
         self.heat = nn.Conv2d(2 * width, points, 1)
         self.offset = nn.Conv2d(2 * width, 2 * points, 1)
@@ -276,3 +276,110 @@ class Keypoints(nn.Module):
             "offset": offset,
             "score": self.score(x.mean((2, 3))).squeeze(1),
         }
+
+
+class Doubling(torch.autograd.Function):
+    """A function with its own gradient: tracing sees what its forward computes."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return 2 * grad
+
+
+class WithFunction(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Doubling.apply(self.fc(x))
+
+
+class WithTable(nn.Module):
+    """A buffer as long as a width: features cannot be added to it."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(4, width)
+        self.register_buffer("scale", torch.linspace(1, 2, width))
+        self.register_buffer("hidden", torch.linspace(0, 1, width), persistent=False)
+        self.fc2 = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.fc1(x) * self.scale + self.hidden)
+
+
+class Unread(nn.Module):
+    """Holds weights that nothing reads, in training neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.old = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)
+
+
+class Switches(nn.Module):
+    """Computes something else in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.act = Scaled()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.fc(x))
+
+
+class Scaled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if self.training else torch.relu(x)
+
+
+class Windows(nn.Module):
+    """Windows of an image in place of the batch, as Swin has them."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 1)
+        self.fc = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).permute(0, 2, 3, 1)
+        b, h, w, c = x.shape
+        x = x.view(b, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5)
+        x = self.fc(x.reshape(-1, 16, c))
+        x = torch.softmax(x @ x.transpose(-2, -1), dim=-1) @ x
+        x = x.view(b, h // 4, w // 4, 4, 4, c).permute(0, 5, 1, 3, 2, 4)
+        return x.reshape(b, c, h, w)
+
+
+class TimeFirst(nn.Module):
+    """Sums over pairs of neighbours in a batch that is not the first axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc(x.transpose(0, 1))
+        return x.reshape(5, -1)
+
+
+class Recurrent(nn.Module):
+    """A GRU, time first, whose sequence and last state are both read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(4, 6)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out, last = self.gru(x.transpose(0, 1))
+        return self.fc(out.transpose(0, 1)), last[-1]

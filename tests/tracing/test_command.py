@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from net2net_cli.tracing import random_state
+from tests.support import vision  # noqa: F401 - before transformers
 from tests.support.command import Net2Net, process
 from tests.tracing import nets
 
@@ -28,14 +29,13 @@ def net2net(capfd: pytest.CaptureFixture[str]) -> Net2Net:
     return Net2Net(capfd)
 
 
-def test_a_traced_spec_grows_the_modules_checkpoint(folder: Path) -> None:
+def test_a_traced_spec_grows_the_modules_checkpoint(net2net: Net2Net, folder: Path) -> None:
     ended = process("trace", "mynets:LeNet", "--arg", "width=8", "--input", "1,1,28,28",
                     "-o", "lenet.yaml", cwd=folder)  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert b"0.0e+00 apart in float64" in ended.stderr
     save_file(random_state(nets.LeNet(8), torch.float64), folder / "lenet.safetensors")
-    ended = process("widen", "lenet", "--layer", "conv2", "--to", 20, cwd=folder)
-    assert ended.returncode == 0, ended.stderr
+    assert "function" in net2net("widen", "lenet", "--layer", "conv2", "--to", 20).out
 
 
 def test_the_spec_is_printed_and_in_the_document(net2net: Net2Net, folder: Path) -> None:
@@ -49,6 +49,30 @@ def test_inputs_may_come_from_a_file(net2net: Net2Net, folder: Path) -> None:
     save_file({"x": torch.randn(2, 5)}, "batch.safetensors")
     by_file = net2net("trace", "mynets:TwoHeads", "--input-file", "batch.safetensors").out
     assert by_file == net2net("trace", "mynets:TwoHeads", "--input", "x=1,5").out
+
+
+def test_transformers_are_built_from_parts_of_their_config(net2net: Net2Net, folder: Path) -> None:
+    said = ["config.hidden_sizes=[8,16]", "config.depths=[1,1]", "config.embedding_size=8",
+            "config.num_labels=3"]  # fmt: skip
+    given = [word for pair in said for word in ("--arg", pair)]
+    told = net2net("trace", "transformers:ResNetForImageClassification", *given,
+                   "--input", "1,3,32,32")  # fmt: skip
+    assert "resnet:\n" in told.out
+    assert "out_features: 3" in told.out
+
+
+def test_a_checkpoint_of_another_network_is_refused(net2net: Net2Net, folder: Path) -> None:
+    net2net("trace", "mynets:LeNet", "--input", "1,1,28,28", "-o", "lenet.yaml")
+    save_file(random_state(nets.LeNet(8), torch.float32), "lenet.safetensors")
+    ended = net2net("widen", "lenet", "--layer", "conv2", "--to", 20, code=2)
+    assert "`conv1.weight` has shape [8, 1, 5, 5]" in ended.err
+
+
+def test_a_width_that_a_buffer_holds_does_not_grow(net2net: Net2Net, folder: Path) -> None:
+    net2net("trace", "mynets:WithTable", "--input", "1,4", "-o", "table.yaml")
+    save_file(random_state(nets.WithTable(), torch.float32), "table.safetensors")
+    ended = net2net("widen", "table", "--layer", "fc1", "--to", 12, code=3)
+    assert "multiply aligns it with an axis that never grows" in ended.err
 
 
 WRONG = [

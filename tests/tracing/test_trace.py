@@ -12,22 +12,21 @@ from tests.support.vision import models
 from tests.tracing import nets
 
 EXACT = 1e-12
+FOUR = Example(None, (1, 4))
 
 
 def image(size: int = 64) -> Example:
     return Example(None, (1, 3, size, size))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "regnet_y_400mf"])
-def test_torchvisions_models_are_rebuilt(name: str) -> None:
-    traced = trace(getattr(models, name)(num_classes=10), [image()])
-    assert traced.agreement.error <= EXACT
-    assert traced.agreement.dtype == "float64"
+def small_resnet() -> nn.Module:
+    resnet = models.resnet
+    return resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=4)
 
 
 def test_a_residual_block_has_branches_under_its_own_name() -> None:
-    text = dump(trace(models.resnet18(num_classes=10), [image()]).document)
-    block = text[text.index("  layer2:") : text.index("\n    1:", text.index("  layer2:")) + 1]
+    text = dump(trace(small_resnet(), [image(32)]).document)
+    block = text[text.index("  layer2:") : text.index("  layer3:")]
     assert block == (
         "  layer2:\n"
         "    0:\n"
@@ -82,24 +81,6 @@ def test_outputs_are_named_and_a_module_called_twice_shares() -> None:
     assert shared[0].share == {"weight": "again.weight", "bias": "again.bias"}
 
 
-SMALL: dict[str, tuple[nn.Module, Example]] = {
-    "unet": (nets.Unet(), Example(None, (1, 1, 16, 16))),
-    "generator": (nets.Generator(), Example(None, (1, 10, 1, 1))),
-    "mixer": (nets.Mixer(), image(16)),
-    "facenet": (nets.FaceNet(), image(16)),
-    "keypoints": (nets.Keypoints(), image(16)),
-}
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_small_networks_are_rebuilt(name: str) -> None:
-    module, example = SMALL[name]
-    traced = trace(module, [example])
-    assert traced.agreement.error <= EXACT
-    assert traced.agreement.dtype == "float64"
-    assert not traced.warnings
-
-
 def test_heads_that_only_training_runs_are_layers_without_output() -> None:
     traced = trace(nets.WithHead(), [image(8)])
     assert traced.spec.outputs == ("fc",)
@@ -107,8 +88,60 @@ def test_heads_that_only_training_runs_are_layers_without_output() -> None:
     assert traced.warnings == ("only training runs `head`: kept as layers that lead to no output",)
 
 
+def test_weights_that_nothing_reads_are_kept() -> None:
+    traced = trace(nets.Unread(), [FOUR])
+    assert traced.spec.layer("old.weight").type == "Buffer"
+    assert traced.spec.outputs == ("fc",)
+    assert "nothing reads the weights of `old`" in traced.warnings[0]
+
+
+def test_what_training_computes_otherwise_is_told() -> None:
+    (warning,) = trace(nets.Switches(), [FOUR]).warnings
+    assert warning == "training computes something else in `act`: the spec is evaluation's"
+
+
+def test_a_function_with_its_own_gradient_is_what_its_forward_does() -> None:
+    traced = trace(nets.WithFunction(), [FOUR])
+    assert traced.spec.layer("scale").args["value"] == 2
+    assert traced.agreement.error <= EXACT
+
+
+def test_tables_as_long_as_a_width_are_kept_and_hold_the_width() -> None:
+    traced = trace(nets.WithTable(), [FOUR])
+    assert traced.agreement.error <= EXACT
+    assert traced.spec.layer("scale").args["shape"] == (6,)
+    assert traced.spec.layer("constant").type == "Constant"
+
+
+def test_a_batch_that_is_merged_with_windows_is_told_apart() -> None:
+    traced = trace(nets.Windows(), [image(8)])
+    assert traced.agreement.error <= EXACT
+    assert traced.spec.layer("fc").inputs == ("flatten_2",)
+
+
+def test_a_batch_behind_another_axis_is_refused() -> None:
+    with pytest.raises(TraceError, match="moves the batch behind another axis"):
+        trace(nets.TimeFirst(), [Example(None, (1, 5, 4))])
+
+
+def test_a_recurrent_layer_gives_its_sequence_and_its_last_states() -> None:
+    traced = trace(nets.Recurrent(), [Example(None, (1, 5, 4))])
+    assert traced.agreement.error <= EXACT
+    kinds = {layer.name: layer.args.get("returns") for layer in traced.spec.layers}
+    assert (kinds["gru"], kinds["gru_2"]) == ("output", "hidden")
+    assert set(traced.spec.layer("gru_2").share) == {
+        "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0",
+    }  # fmt: skip
+
+
+def test_a_long_constant_is_packed() -> None:
+    traced = trace(nets.WithTable(50), [FOUR])
+    assert "data" in dump(traced.document)
+    assert traced.agreement.error <= EXACT
+
+
 def test_a_channel_shuffle_is_one_layer() -> None:
-    traced = trace(models.shufflenet_v2_x1_0(num_classes=4), [image(32)])
+    traced = trace(models.ShuffleNetV2([2, 1, 1], [8, 16, 16, 16, 16], num_classes=4), [image(32)])
     kinds = {layer.type for layer in traced.spec.layers}
     assert "ChannelShuffle" in kinds
     assert not kinds & {"Unflatten", "Permute", "Reshape"}

@@ -16,7 +16,8 @@ from tests.tracing import nets
 
 @dataclass(frozen=True)
 class Case:
-    """One network: how it is made, one batch's shape, and a layer behind which it deepens."""
+    """One network: how it is made, one batch's shape, and where it deepens: behind a layer, or
+    (``layers=+1``) by a block more in a stage of blocks."""
 
     make: Callable[[], nn.Module]
     shape: tuple[int, ...]
@@ -58,9 +59,9 @@ TORCHVISION: dict[str, Case] = {
     "squeezenet1_1": _torchvision("squeezenet1_1", "features.3.squeeze"),
     "vgg11_bn": _torchvision("vgg11_bn", "features.0"),
     "mnasnet0_5": _torchvision("mnasnet0_5", "layers.0"),
-    "convnext_tiny": _torchvision("convnext_tiny", "features.3.1"),
-    "vit_b_16": _torchvision("vit_b_16", "encoder.layers.encoder_layer_0", image_size=64),
-    "swin_t": _torchvision("swin_t", "features.1.0"),
+    "convnext_tiny": _torchvision("convnext_tiny", "features.3=+1"),
+    "vit_b_16": _torchvision("vit_b_16", "encoder.layers=+1", image_size=64),
+    "swin_t": _torchvision("swin_t", "features.1=+1"),
 }  # fmt: skip
 TRANSFORMERS: dict[str, Case] = {
     "ResNetForImageClassification": _transformers(
@@ -72,15 +73,15 @@ TRANSFORMERS: dict[str, Case] = {
         embedding_size=16, hidden_sizes=[16, 32], depths=[1, 2], groups_width=8,
     ),
     "MobileNetV2ForImageClassification": _transformers(
-        "MobileNetV2ForImageClassification", "mobilenet_v2.layer.1.expand_1x1.convolution",
-        image_size=32,
+        "MobileNetV2ForImageClassification", "mobilenet_v2.layer.2.expand_1x1.convolution",
+        size=64, image_size=64,
     ),
     "ConvNextForImageClassification": _transformers(
-        "ConvNextForImageClassification", "convnext.encoder.stages.1.layers.0",
+        "ConvNextForImageClassification", "convnext.encoder.stages.1.layers=+1",
         hidden_sizes=[16, 32], depths=[1, 2], num_stages=2,
     ),
     "ViTForImageClassification": _transformers(
-        "ViTForImageClassification", "vit.layers.0", image_size=32, patch_size=8, hidden_size=32,
+        "ViTForImageClassification", "vit.layers=+1", image_size=32, patch_size=8, hidden_size=32,
         num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
     ),
 }  # fmt: skip
@@ -90,7 +91,7 @@ OWN: dict[str, Case] = {
     "U-Net": Case(nets.Unet, (1, 1, 16, 16), "bottom.2"),
     "LSTM tagger": Case(nets.Tagger, (1, 7), "tags", "int64"),
     "DCGAN generator": Case(nets.Generator, (1, 10, 1, 1), "main.0"),
-    "MLP-Mixer": Case(nets.Mixer, (1, 3, 16, 16), "blocks.0"),
+    "MLP-Mixer": Case(nets.Mixer, (1, 3, 16, 16), "blocks=+1"),
 }
 NAMED = TORCHVISION | TRANSFORMERS
 """The 21 of the claim."""
@@ -99,5 +100,5 @@ REFUSED = {
     ("DCGAN generator", "deeper"),  # its kernels are even
 }
 """Growths that are refused, with the rule."""
-QUICK = ("squeezenet1_1", "RegNetForImageClassification", "FaceNet", "U-Net", "DCGAN generator")
+QUICK = ("RegNetForImageClassification", "ViTForImageClassification", *OWN)
 """Those that every run of the tests grows; NET2NET_ALL=1 takes all."""
