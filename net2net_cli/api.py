@@ -29,7 +29,7 @@ from net2net_cli.family_plans import deepened_settings, family_plan, widened_set
 from net2net_cli.family_targets import asked_sizes
 from net2net_cli.fits import FLOATS
 from net2net_cli.io import WORKERS, Team, TensorInfo
-from net2net_cli.io.joint import require_alike
+from net2net_cli.io.joint import require_alike, sampled
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
 from net2net_cli.opening import (
@@ -261,8 +261,10 @@ def verify(
     UsageError where they were started with different options or files.
     """
     team, options = team or Team(), options or ProbeOptions()
-    told = (__version__, options, teacher.source.header_digest(), student.source.header_digest())
-    require_alike(team, repr(told))
+    if team.size > 1:
+        models = (teacher, student)
+        told = [(m.source.header_digest(), sampled(m.source.files)) for m in models]
+        require_alike(team, repr((__version__, options, told)))
     expected = _drift_of(student)
     probed = probe_models(teacher, student, options, expected, team)
     warnings = (*not_finite(teacher, team), *not_finite(student, team))

@@ -24,6 +24,7 @@ from net2net_cli.io.joint import (
     job_of,
     job_text,
     outlives,
+    sampled,
 )
 from net2net_cli.io.journal import Claims, read_journals
 from net2net_cli.io.model_folder import (
@@ -196,7 +197,7 @@ class _Writing:
         """The first process begins; what an earlier run of the same job left is picked up."""
         shards, joint = self.shards, self.joint
         tensors = [info for own in shards.files.values() for info in own]
-        told = describe(tensors, shards.metadata)
+        told = describe(tensors, shards.metadata), sampled(self.sources)
         text = job_text(joint, str(self.label), told, sorted(shards.files), self.target.format)
 
         def begin() -> Begun:

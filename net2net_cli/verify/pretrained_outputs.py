@@ -53,8 +53,9 @@ class Runner:
         self.watch.fullest = self.watch.held
         with self.watch:
             found = _call(self.network, part, following.to(self.device))
-        self.row_bytes = max(self.row_bytes, self.watch.fullest // len(following))
         given = sum(value.nbytes for value in found.values())
+        fullest = max(self.watch.fullest, 2 * given)  # leaving padded places out takes a copy
+        self.row_bytes = max(self.row_bytes, fullest // len(following))
         self.output_bytes = max(self.output_bytes, given // len(following))
         return {name: _seen(name, value, self.inputs, start) for name, value in found.items()}
 

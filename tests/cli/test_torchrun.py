@@ -8,14 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.support.command import environment, process
 from tests.support.torchrun import (
+    by_hand,
     ended,
     kill_node,
     launched,
@@ -132,6 +136,99 @@ def test_what_writes_no_checkpoint_is_done_by_one(large: Path) -> None:
     ran = launched(large, *GROWN, "--dry-run", processes=2)
     assert (ran.code, ran.out) == (0, once.stdout.decode())
     assert ran.said.encode() == once.stderr
+
+
+WIDENED = ("-m", "net2net_cli", *GROWN, "-o")
+WITH_VISION = """
+import sys
+from tests.support import vision
+from net2net_cli.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+OTHER_VERSION = """
+import sys, net2net_cli
+net2net_cli.__version__ = "9.9.9"
+from net2net_cli.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def other_weights(folder: Path) -> Path:
+    """A folder with a checkpoint like ``large``'s but for its numbers."""
+    there = folder / "elsewhere"
+    there.mkdir()
+    state = load_file(folder / "ckpt.safetensors")
+    save_file({n: v + 1 for n, v in state.items()}, there / "ckpt.safetensors")
+    return there
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["options", *(pytest.param(k, marks=thorough) for k in ("commands", "versions", "weights"))],
+)
+def test_processes_started_differently_all_end_with_2(large: Path, kind: str) -> None:
+    out = large / "many.safetensors"
+    first, folders = [*WIDENED, out], [large, large]
+    match kind:
+        case "options":
+            second = [*WIDENED, out, "--seed", "7"]
+        case "commands":
+            second = ["-m", "net2net_cli", "inspect", "ckpt"]
+        case "versions":
+            second = ["-c", OTHER_VERSION, *GROWN, "-o", out]
+        case _:
+            second, folders = first, [large, other_weights(large)]
+    ended = by_hand(folders, [first, second])
+    assert [code for code, _ in ended] == [2, 2], ended
+    assert ended[0][1].count("started with different commands, files or versions") == 1
+    assert ended[1][1] == ""
+    assert not out.exists()
+    assert hidden(large) == []
+
+
+@thorough
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_transformer_is_verified_with_the_figures_of_one(tmp_path: Path, processes: int) -> None:
+    """Its largest matrices are divided among the processes; the student's norms make an error that
+    is not 0."""
+    from tests.support import vision  # noqa: F401
+    from tests.verify.tiny_pretrained import LLAMA, save
+
+    save(tmp_path / "t", "LlamaForCausalLM", LLAMA | {"vocab_size": 40_000, "hidden_size": 32})
+    alone(tmp_path, "grow", "t", "--set", "hidden_size=40", "-o", "s", "--no-verify")
+    words = ("-c", WITH_VISION, "verify", "t", "s", "--report")
+    env = environment(OMP_NUM_THREADS="1")
+    subprocess.run([sys.executable, *words, "one.json"], cwd=tmp_path, env=env, check=True)
+    ended = by_hand([tmp_path] * processes, [[*words, "many.json"]] * processes)
+    assert [code for code, _ in ended] == [0] * processes, ended
+    one, many = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("one", "many"))
+    assert one["verification"] == many["verification"]
+    assert one["verification"]["probes"][0]["max_error"] > 0
+
+
+@thorough
+@pytest.mark.parametrize("moment", range(8))
+def test_a_rank_killed_at_any_moment_leaves_the_output_whole_or_absent(
+    large: Path, moment: int
+) -> None:
+    words = (*GROWN[:-1], "-o", "many.safetensors")  # probed, too
+    alone(large, *words[:-1], "one.safetensors")
+    run = started(large, *words)
+    wait_for(lambda: len(workers(run)) == 3, run)
+    time.sleep(Random(moment).uniform(0, 8))
+    if (victim := workers(run).get(moment % 3)) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+    ran = ended(run)
+    assert "Traceback" not in ran.said
+    if (large / "many.safetensors").exists():
+        made = (large / "many.safetensors").read_bytes()
+        assert made == (large / "one.safetensors").read_bytes()
+    else:
+        assert ran.code != 0
+        again = launched(large, *words)
+        assert again.code == 0, again.said
+    assert hidden(large) == []
 
 
 def stopped_and_killed(run: subprocess.Popen[str], folder: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,26 @@ def started(
         cwd=cwd, env=environment(OMP_NUM_THREADS="1", PYTHONUNBUFFERED=None),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def by_hand(cwds: Sequence[Path], words: Sequence[Sequence[object]]) -> list[tuple[int, str]]:
+    """Exit code and standard error of each rank, started without torchrun: each in a folder of its
+    own, and with its own words behind ``python``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    runs = [
+        subprocess.Popen(
+            [sys.executable, *map(str, own)], cwd=cwd, text=True,
+            env=environment(OMP_NUM_THREADS="1", RANK=str(rank), LOCAL_RANK=str(rank),
+                            WORLD_SIZE=str(len(words)), LOCAL_WORLD_SIZE=str(len(words)),
+                            MASTER_ADDR="127.0.0.1", MASTER_PORT=port),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )
+        for rank, (cwd, own) in enumerate(zip(cwds, words, strict=True))
+    ]  # fmt: skip
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    return [(run.returncode, text) for run, text in zip(runs, said, strict=True)]
 
 
 @dataclass(frozen=True)
