@@ -24,6 +24,9 @@ Tone = Literal["plain", "new", "changed", "gone", "good", "bad"]
 NAMED = 4
 """So many members of a width are named where a network is inspected, unless all are asked for."""
 
+FOLDED = 20
+"""A plan with more operations than that shows alike ones together, unless all are asked for."""
+
 SHORT = len("blake3:") + 12
 """So much of a digest is shown beside other things; JSON and `inspect -v` have all of it."""
 
@@ -56,7 +59,7 @@ def sheets(outcome: Outcome, symbols: Symbols, *, all_names: bool = False) -> li
     if outcome.differences:
         found.append(_differences(outcome.differences, symbols))
     if outcome.plan:
-        found.append(_operations(outcome.plan, symbols))
+        found.append(_operations(outcome.plan, symbols, all_names=all_names))
     if outcome.verification:
         found.append(_comparisons(outcome.verification))
     return [sheet for sheet in found if sheet.rows]
@@ -182,9 +185,32 @@ def _differences(found: Sequence[Difference], symbols: Symbols) -> Sheet:
     return Sheet("Differences", ("", "layer", "change"), tuple(rows))
 
 
-def _operations(plan: Plan, symbols: Symbols) -> Sheet:
+def _operations(plan: Plan, symbols: Symbols, *, all_names: bool) -> Sheet:
     rows = [_operation(item, symbols) for item in plan.operations]
+    if len(rows) > FOLDED and not all_names:
+        rows = _folded(rows)
     return Sheet("Plan", ("", "operation", "change", "touches", "exact because"), tuple(rows))
+
+
+def _folded(rows: Sequence[Row]) -> list[Row]:
+    """Rows that differ in their layers alone as one, which names some of them."""
+    alike: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        verb, _, _ = row.cells[1].partition(" ")
+        alike.setdefault((verb, row.cells[2], row.cells[4]), []).append(row)
+    found = []
+    for (verb, change, how), same in alike.items():
+        if len(same) == 1:
+            own = same[0].cells
+            touched = _names(own[3].split(", "), all_names=False)
+            found.append(Row((*own[:3], touched, own[4]), same[0].tone))
+            continue
+        names = [row.cells[1].removeprefix(f"{verb} ") for row in same]
+        noun = {"widen": "width", "insert": "layer", "rescale": "norm"}.get(verb, "part")
+        touched = _names(names, all_names=False)
+        cells = (same[0].cells[0], f"{verb} {counted(len(same), noun)}", change, touched, how)
+        found.append(Row(cells, same[0].tone))
+    return found
 
 
 def _operation(item: Operation, symbols: Symbols) -> Row:

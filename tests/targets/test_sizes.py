@@ -232,3 +232,15 @@ def test_what_cannot_be_reached_is_refused(
 def test_a_network_of_which_nothing_can_grow_is_refused(net2net: Net2Net, teach: Teach) -> None:
     teach("net2net: 1\ninput: [4]\nlayers: {fc: {type: Linear, out_features: 4}}\n")
     assert "no width" in net2net("plan", "net", "--width", "x2", code=3).err
+
+
+def test_alike_operations_of_a_large_plan_are_one_row(net2net: Net2Net, teach: Teach) -> None:
+    teach(RESIDUAL)
+    asked = ("plan", "net", "--width", "x1.5", "--depth", "layer1=+4")
+    shown = net2net(*asked).out
+    assert "insert 4 layers" in shown
+    assert "layer1.5.conv1" not in shown
+    assert "widen 2 widths" in shown
+    assert "16 \u2192 24" in shown
+    assert "layer1.5.conv1" in net2net(*asked, "-v").out
+    assert "layer1.5.conv1" in net2net(*asked, "--format", "markdown").out
