@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor, gcd
+from math import floor, gcd, lcm
 
 from net2net_cli.errors import Place, SpecError
 
@@ -57,14 +57,16 @@ def read_factor(value: object, what: str, where: Place | str) -> Fraction:
     )
 
 
-def rounded(before: int, factor: Fraction, *, unit: int = 1, whole: bool = False) -> Rounded:
+def rounded(
+    before: int, factor: Fraction, *, unit: int = 1, step: int = 1, whole: bool = False
+) -> Rounded:
     """A width's size times a factor, rounded.
 
-    ``unit`` is how many channels each of its features is (a group of 4: 4), ``whole`` says that
-    only whole multiples of what it was are exact.
+    ``unit`` is how many channels each of its features is (a group of 4: 4), ``step`` what it grows
+    by (a head of 64: 64), ``whole`` says that only whole multiples of what it was are exact.
     """
     wanted = before * factor
-    divisor = before if whole else _divisor(before, wanted, unit)
+    divisor = before if whole else lcm(_divisor(before, wanted, unit), step)
     return Rounded(before, wanted, max(_nearest(wanted, divisor), before), divisor * unit)
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from math import prod
 
-from net2net_cli.axes import Axis, Number, Product, Sum, Width, widths
+from net2net_cli.axes import Axis, Number, Product, Sum, Width, size_of, widths
 from net2net_cli.choosing import refusals
 from net2net_cli.errors import Place, UnreachableError
 from net2net_cli.expansion import KINDS
@@ -70,6 +70,7 @@ def scale_all(
         else:
             stays[width] = _too_coarse(layout, width, found)
     _keep_joint(layout, sizes, stays, settled)
+    _keep_tied(layout, sizes, stays, settled)
     if not sizes and not settled and factor != 1:
         raise _nothing(layout, factor, stays, place)
     return Scaling(sizes, stays)
@@ -144,6 +145,29 @@ def _keep_joint(
             for width in own & sizes.keys():
                 del sizes[width]
                 stays[width] = f"`{demand.layer}` {demand.reason}"
+
+
+def _keep_tied(
+    layout: GraphLayout,
+    sizes: dict[Width, Rounded],
+    stays: dict[Width, str],
+    settled: Mapping[Width, int],
+) -> None:
+    """Let what is tied to a width follow it, as heads do a stream, and stay where it stays; and let
+    a width stay that grows by no whole number of heads."""
+    for one, other in layout.ties:
+        for width in widths(other):
+            if width not in widths(one):
+                sizes.pop(width, None)
+    for one, other in layout.ties:
+        now = {**layout.sizes, **settled, **{w: found.size for w, found in sizes.items()}}
+        tied = layout.tied(now)
+        if size_of(one, tied) != size_of(other, tied):
+            for width in {*widths(one)} & sizes.keys():
+                del sizes[width]
+                stays[width] = (
+                    f"the heads of `{name(layout, next(widths(other)))}` cannot follow it"
+                )
 
 
 def _nothing(

@@ -6,10 +6,10 @@ residual stream that say nothing follow, and two that say different sizes are an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import prod
+from math import lcm, prod
 
 from net2net_cli.axes import Axis, Sum, Width, size_of, widths
 from net2net_cli.choosing import refusals
@@ -98,7 +98,17 @@ def scaled(layout: GraphLayout, axis: Axis, width: Width, factor: Fraction) -> R
     """A width of an axis, grown by a factor."""
     size = layout.sizes[width]
     unit = 1 if isinstance(axis, Sum) else layout.size(axis) // size
-    return rounded(size, factor, unit=unit, whole=layout.bears(width) == {"even"})
+    step = lcm(*_tied_steps(layout, width))
+    return rounded(size, factor, unit=unit, step=step, whole=layout.bears(width) == {"even"})
+
+
+def _tied_steps(layout: GraphLayout, width: Width) -> Iterator[int]:
+    """What a width grows by, so that what is tied to it can follow: whole heads."""
+    for one, other in layout.ties:
+        if one == width and other != one:
+            for able in [w for w in widths(other) if layout.bears(w)][:1]:
+                none, single = (size_of(other, {**layout.sizes, able: n}) for n in (0, 1))
+                yield single - none
 
 
 def _check_growing(layout: GraphLayout, said: Said) -> None:

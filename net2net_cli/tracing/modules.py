@@ -28,6 +28,8 @@ _TORCHVISION = {
     "torchvision.ops.stochastic_depth.StochasticDepth": "StochasticDepth",
 }
 """Modules of torchvision's that are layer types."""
+_STATEFUL = ("MultiheadAttention", *_RECURRENT)
+"""Types that may be called with a tensor beside what they read."""
 _LAST = ("features", "norm")
 """Rules of types that act on the last axes, whatever stands before them."""
 
@@ -83,7 +85,7 @@ class Call:
             value = reader.values[node]
             if isinstance(value, Flow):
                 found.append((node, value))
-            elif isinstance(value, Known) and bool((value.tensor != 0).any()):
+            elif self.kind.name in _STATEFUL and isinstance(value, Known) and value.tensor.any():
                 return None  # a mask, or a state to start from
         distinct = len({value for _, value in found})
         allowed = 3 if self.kind.name == "MultiheadAttention" else 1

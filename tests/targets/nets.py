@@ -26,6 +26,22 @@ layers:
 """
 """One stream of 8, and two widths of 16 inside of its blocks."""
 
+ATTENDING = """
+net2net: 1
+input: [5, 4]
+layers:
+  embed: {type: Linear, out_features: 24}
+  block:
+    type: Add
+    branches:
+      - norm: {type: LayerNorm}
+        att: {type: MultiheadAttention, num_heads: 3}
+      - {}
+  norm: {type: LayerNorm}
+  fc: {type: Linear, out_features: 4}
+"""
+"""A stream of 24 that three heads of 8 attend to."""
+
 GROUPED = """
 net2net: 1
 input: [3, 4, 4]

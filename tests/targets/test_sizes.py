@@ -3,6 +3,7 @@ comes out as, and that it computes what the teacher does."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors import safe_open
 
 from tests.support.command import Net2Net
 from tests.targets.conftest import Teach, grown, notes, target
-from tests.targets.nets import CHAIN, GROUPED, NORMED, RESIDUAL
+from tests.targets.nets import ATTENDING, CHAIN, GROUPED, NORMED, RESIDUAL
 
 
 def channels(shapes: dict[str, list[int]]) -> dict[str, int]:
@@ -110,6 +111,19 @@ def test_the_whole_network_grows_by_a_factor(net2net: Net2Net, teach: Teach) -> 
     }  # fmt: skip
     assert shapes["conv2"][1] == 9, "channels per group grow, and not the groups"
     assert shapes["fc"][1] == 56 * 16
+
+
+def test_heads_follow_their_stream_which_grows_by_whole_heads(
+    net2net: Net2Net, teach: Teach
+) -> None:
+    teach(ATTENDING)
+    said = "--width", "x1.25"
+    shapes = grown(net2net, *said)
+    assert shapes["embed"] == [32, 4]
+    assert shapes["block.att.out_proj"] == [32, 32]
+    assert (
+        "num_heads: 4" in json.loads(net2net("plan", "net", *said, "--json").out)["plan"]["target"]
+    )
 
 
 def test_width_as_a_key_of_the_target_is_the_option(net2net: Net2Net, teach: Teach) -> None:
