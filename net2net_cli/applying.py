@@ -195,7 +195,7 @@ def apply_in_memory(
     recipe.check(work.recipes, work.source, work.target, tuple(model.source.tensors))
     check_aliases(work.source, model.source)
     measured = _measured(work.recipes, plan, model, options)
-    executor = Executor(model.source.tensor, measured, _device(options.device))
+    executor = Executor(model.source, measured, _device(options.device))
     state = {made.name: executor.make(made) for made in work.recipes}
     with MemorySource(state, "the student") as source:
         require(_verified(plan, model, work, source, options, Team()))

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from net2net_cli.axismap import AxisMap
+from net2net_cli.bases import Base, Filled, Held, IdentityKernel, Stored
+from net2net_cli.io import TensorInfo
 from net2net_cli.moments import NormalPart
 from net2net_cli.recipe import Constant, Copy, Fresh, Identity, Moments, Recipe
-from net2net_cli.tiles import Positions, Tiles, rows_at_once
+from net2net_cli.tiles import Positions, Tiles, merged
 
-Read = Callable[[str], Tensor]
 Measured = Mapping[str, tuple[Tensor, Tensor]]
 """Mean and biased variance per channel of teacher's values, by name; float64."""
 
 
+class Readable(Protocol):
+    """The source, as far as tensors are made of it."""
+
+    tensors: Mapping[str, TensorInfo]
+
+    def read(self, name: str, at: int, into: memoryview) -> None:
+        """Fill ``into`` with the tensor's bytes from ``at`` on."""
+
+
 @dataclass(frozen=True)
 class Executor:
-    """Makes a student's tensors. ``read`` gives a source tensor by name, ``measured`` the
-    statistics for inserted BatchNorms that no closed form gives."""
+    """Makes a student's tensors of a source's. ``measured`` holds the statistics for inserted
+    BatchNorms that no closed form gives."""
 
-    read: Read
+    source: Readable
     measured: Measured
     device: str = "cpu"
     known: dict[int, Positions] = field(default_factory=dict)
@@ -31,24 +42,17 @@ class Executor:
     def make(self, recipe: Recipe) -> Tensor:
         """The tensor of a recipe: contiguous, of its shape and dtype, on the CPU."""
         made = torch.empty(recipe.shape, dtype=getattr(torch, recipe.dtype))
-        start = 0
-        for tile in self.tiles(recipe):
-            if not recipe.shape:
-                return tile.reshape(())
-            made[start : start + len(tile)] = tile
+        tiles, start = self.tiles(recipe), 0
+        rows = made.view(tiles.recipe.shape)
+        for tile in tiles.rows(0, len(rows)):
+            rows[start : start + len(tile)] = tile
             start += len(tile)
         return made
 
-    def tiles(self, recipe: Recipe) -> Iterator[Tensor]:
-        """The same rows by rows, in order."""
-        dtype = getattr(torch, recipe.dtype)
-        base = None if isinstance(recipe.base, Fresh) else self._base(recipe)
-        if base is not None and recipe.kept:
-            rows = base.reshape(1) if not recipe.shape else base
-            step = rows_at_once(recipe.shape)
-            yield from (part.to(dtype).contiguous() for part in torch.split(rows, step))
-            return
-        yield from Tiles(recipe, base, [self._positions(a) for a in recipe.axes], self.device)
+    def tiles(self, recipe: Recipe) -> Tiles:
+        """What makes any rows of it; ``recipe.shape`` of the result says what its rows are."""
+        base, recipe = self._base(recipe), merged(recipe)
+        return Tiles(recipe, base, [self._positions(a) for a in recipe.axes], self.device)
 
     def _positions(self, axis: AxisMap) -> Positions:
         """Blocks that are alike share their axis maps, and what is made of them."""
@@ -57,22 +61,29 @@ class Executor:
             found = self.known[id(axis)] = Positions(axis)
         return found
 
-    def _base(self, recipe: Recipe) -> Tensor:
+    def _base(self, recipe: Recipe) -> Base | None:
         match recipe.base:
             case Copy(name):
-                return self.read(name)
+                return Stored(self.source.tensors[name], self.source.read)
             case Identity():
-                return identity_kernel(recipe.base)
-            case Constant(shape, value):
-                return torch.full(shape, value, dtype=torch.float64)
+                return IdentityKernel(recipe.base)
+            case Constant(_, value):
+                return Filled(value)
             case Moments():
-                return self._moments(recipe.base, getattr(torch, recipe.dtype))
+                return Held(self._moments(recipe.base, getattr(torch, recipe.dtype)))
             case Fresh():
-                raise AssertionError("a fresh tensor has no base")
+                return None
+
+    def _read(self, name: str) -> Tensor:
+        """A small tensor, whole."""
+        stored = Stored(self.source.tensors[name], self.source.read)
+        value = torch.empty(stored.info.shape, dtype=stored.dtype)
+        stored.fill(0, value.view(1, -1))
+        return value
 
     def _moments(self, base: Moments, dtype: torch.dtype) -> Tensor:
         mean, variance = (
-            closed_form_moments(base.normal, self.read)
+            closed_form_moments(base.normal, self._read)
             if base.normal
             else self.measured[base.value]
         )
@@ -81,18 +92,6 @@ class Executor:
             base.part
         ]
         return found.repeat_interleave(base.repeat)
-
-
-def identity_kernel(base: Identity) -> Tensor:
-    """The kernel whose convolution is the identity, float64 [out, in, *kernel] ([in, out, ...]
-    where it is transposed). Groups are seen from the shape: the shorter side repeats."""
-    kernel = torch.zeros(base.shape, dtype=torch.float64)
-    rows, columns = base.shape[0], base.shape[1]
-    for row in range(rows):
-        first = row * base.repeat if base.transposed else row // base.repeat
-        for column in range(base.repeat if base.transposed else 1):
-            kernel[(row, (first + column) % columns, *base.taps)] = 1
-    return kernel
 
 
 def undoing(variance: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -113,7 +112,9 @@ def undoing(variance: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, T
     return gammas.gather(1, best)[:, 0], variances.gather(1, best)[:, 0]
 
 
-def closed_form_moments(parts: tuple[NormalPart, ...], read: Read) -> tuple[Tensor, Tensor]:
+def closed_form_moments(
+    parts: tuple[NormalPart, ...], read: Callable[[str], Tensor]
+) -> tuple[Tensor, Tensor]:
     """Mean and variance of (rectified) Gaussians N(beta, gamma^2), laid end to end."""
     means, variances = [], []
     for part in parts:

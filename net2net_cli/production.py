@@ -1,7 +1,7 @@
 """A student's tensors as they are written: copies as bytes, all others rows by rows.
 
-Called from several threads at once. Each source tensor is read once for what is made of it and for
-its digest, and let go of again, so that memory stays flat for any size.
+Called from several threads at once. The source is read by system calls, a few rows at a time, so
+that memory stays flat for any size; its digest is taken leaf by leaf, beside the student's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from net2net_cli.io import Copied, Source, TensorInfo
+from net2net_cli.io import Copied, Rows, Source, TensorInfo
+from net2net_cli.io.digest import Leaf, leaf_bytes, leaves_of
 from net2net_cli.recipe import Constant, Copy, Recipe
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from net2net_cli.execute import Executor, Measured
 
 Step = Callable[[str, int, int], None]
-
-RELEASE = 64 * 2**20
-"""After so many bytes of a student's tensor the source's pages are let go of."""
 
 
 class Tally:
@@ -47,11 +45,41 @@ def copied(source: Source, name: str, tally: Tally) -> Copied:
         source.read(name, at, into)
         tally(len(into))
 
-    def written(digest: str) -> None:
-        source.note_digest(name, digest)
-        source.release(name)
+    def known(number: int) -> str | None:
+        return digests.get((name, number))
 
-    return Copied(read, source.known_digest(name), written)
+    def written(number: int, digest: str) -> None:
+        digests[name, number] = digest
+
+    digests = source.known_digests()
+    return Copied(read, known, written)
+
+
+def counted(rows: Rows, tally: Tally, source: Source, name: str | None, info: TensorInfo) -> Rows:
+    """The rows of a tensor, counted as they are made. The digest of the source tensor that they are
+    made of, where there is one, is taken on the way: each leaf of it beside one of the tensor's."""
+    theirs = leaves_of(source.tensors[name]) if name is not None else []
+    own, size = len(leaves_of(info)), leaf_bytes(info)
+
+    def make(start: int, stop: int) -> Iterator[Tensor]:
+        for old, number in theirs:
+            if number * own // len(theirs) == start * rows.nbytes // size:
+                source.leaf_digest(old, number)
+        for tile in rows.make(start, stop):
+            yield tile
+            tally(tile.numel() * tile.element_size())
+
+    return Rows(rows.nbytes, make)
+
+
+def bytes_of(tensors: Sequence[TensorInfo], own: Container[Leaf]) -> int:
+    """The bytes of those leaves."""
+    total = 0
+    for info in tensors:
+        size = leaf_bytes(info)
+        mine = [n for name, n in leaves_of(info) if (name, n) in own]
+        total += sum(min(size, info.nbytes - n * size) for n in mine)
+    return total
 
 
 class Production:
@@ -67,29 +95,30 @@ class Production:
         device: str,
         workers: int,
         progress: Step | None,
-        own: Container[str],
+        own: Container[Leaf],
     ) -> None:
         self.recipes = {recipe.name: recipe for recipe in recipes}
         self.source, self.measure, self.device = source, measure, device
         self.workers = workers
-        total = sum(TensorInfo(r.name, r.dtype, r.shape).nbytes for r in recipes if r.name in own)
-        self.tally = Tally("growing", total, progress)
+        infos = [TensorInfo(r.name, r.dtype, r.shape) for r in recipes]
+        self.tally = Tally("growing", bytes_of(infos, own), progress)
         self.lock = Lock()
         self.zeros: dict[int, str] = {}
         self.executor: Executor | None = None
         self.threads: int | None = None
 
-    def __call__(self, info: TensorInfo) -> Copied | Iterator[Tensor]:
-        """A tensor's bytes, or its rows."""
+    def __call__(self, info: TensorInfo) -> Copied | Rows:
+        """A tensor's bytes, or how its rows are made."""
         recipe = self.recipes[info.name]
         if recipe.kept and isinstance(recipe.base, Constant) and recipe.base.value == 0:
             return self._zeros(info)
-        if not isinstance(recipe.base, Copy):
-            return self._rows(recipe, None)
         if recipe.plain:
+            assert isinstance(recipe.base, Copy)
             return copied(self.source, recipe.base.name, self.tally)
-        self.source.tensor_digest(recipe.base.name)
-        return self._rows(recipe, recipe.base.name)
+        tiles = self._executor().tiles(recipe)
+        rows = Rows(info.nbytes // max(1, tiles.recipe.shape[0]), tiles.rows)
+        name = recipe.base.name if isinstance(recipe.base, Copy) else None
+        return counted(rows, self.tally, self.source, name, info)
 
     def close(self) -> None:
         """Give torch back the threads that it had."""
@@ -99,30 +128,21 @@ class Production:
             torch.set_num_threads(self.threads)
             self.threads = None
 
-    def _rows(self, recipe: Recipe, name: str | None) -> Iterator[Tensor]:
-        held = 0
-        for tile in self._executor().tiles(recipe):
-            yield tile
-            nbytes = tile.numel() * tile.element_size()
-            self.tally(nbytes)
-            held += nbytes
-            if name is not None and held >= RELEASE:
-                self.source.release(name)
-                held = 0
-        if name is not None:
-            self.source.release(name)
-
     def _zeros(self, info: TensorInfo) -> Copied:
         """What a new block adds to its input, as a rule: needs no torch."""
+        size = leaf_bytes(info)
+
+        def length(number: int) -> int:
+            return min(size, info.nbytes - number * size)
 
         def read(_at: int, into: memoryview) -> None:
             into[:] = bytes(len(into))
             self.tally(len(into))
 
-        def written(digest: str) -> None:
-            self.zeros[info.nbytes] = digest
+        def written(number: int, digest: str) -> None:
+            self.zeros[length(number)] = digest
 
-        return Copied(read, self.zeros.get(info.nbytes), written)
+        return Copied(read, lambda number: self.zeros.get(length(number)), written)
 
     def _executor(self) -> Executor:
         with self.lock:
@@ -132,7 +152,7 @@ class Production:
                 from net2net_cli.execute import Executor
 
                 measured = self.measure()
-                self.executor = Executor(self.source.tensor, measured, self.device)
+                self.executor = Executor(self.source, measured, self.device)
                 self.threads = torch.get_num_threads()
                 torch.set_num_threads(max(1, self.threads // self.workers))
             return self.executor

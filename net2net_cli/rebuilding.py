@@ -8,10 +8,10 @@ carries, tells which of the two it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from net2net_cli import families, shrinking
 from net2net_cli.capacity import check_capacity
@@ -20,6 +20,7 @@ from net2net_cli.fits import check_fit
 from net2net_cli.inverse import Shrink
 from net2net_cli.io import (
     Copied,
+    Rows,
     Source,
     TensorInfo,
     check_output,
@@ -29,15 +30,12 @@ from net2net_cli.io import (
 from net2net_cli.laying import layout_of
 from net2net_cli.opening import ASSUMED_KEY, METADATA, SPEC_KEY, Model, SpecModel, family_model
 from net2net_cli.plan import Plan, from_json, to_json
-from net2net_cli.production import Tally, copied
+from net2net_cli.production import Tally, bytes_of, copied, counted
 from net2net_cli.shrinking import Shrinking
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verification import Verification, require
 from net2net_cli.verify.proof import Proof
 from net2net_cli.writing import WriteOptions, folder_files, joint_of, output_name, prove_written
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -180,23 +178,22 @@ def shrink(student: Student, output: str, options: WriteOptions | None = None) -
 
 def _producer(
     work: Shrinking, source: Source, options: WriteOptions
-) -> Callable[[TensorInfo], Copied | Iterator[Tensor]]:
+) -> Callable[[TensorInfo], Copied | Rows]:
     by_name: dict[str, Shrink] = {recipe.name: recipe for recipe in work.recipes}
     own = options.team.share(work.infos)
-    total = sum(info.nbytes for info in work.infos if info.name in own)
-    tally = Tally("shrinking", total, options.progress)
+    tally = Tally("shrinking", bytes_of(work.infos, own), options.progress)
 
-    def produce(info: TensorInfo) -> Copied | Iterator[Tensor]:
+    def produce(info: TensorInfo) -> Copied | Rows:
         recipe = by_name[info.name]
-        return copied(source, recipe.source, tally) if recipe.plain else restored(recipe)
-
-    def restored(recipe: Shrink) -> Iterator[Tensor]:
+        if recipe.plain:
+            return copied(source, recipe.source, tally)
+        from net2net_cli.bases import Stored
         from net2net_cli.restore import restore
 
-        for tile in restore(recipe, source.tensor(recipe.source)):
-            yield tile
-            tally(tile.numel() * tile.element_size())
-        source.release(recipe.source)
+        student = Stored(source.tensors[recipe.source], source.read)
+        make = partial(restore, recipe, student)
+        nbytes = info.nbytes // max(1, info.shape[0] if info.shape else 1)
+        return counted(Rows(nbytes, make), tally, source, None, info)
 
     return produce
 

@@ -6,40 +6,55 @@ it exactly (see splits), in whatever order: what a float64 sum rounds away is ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
+from math import prod
 
 import torch
 from torch import Tensor
 
+from net2net_cli.bases import Stored
 from net2net_cli.inverse import Gather, Shrink
 from net2net_cli.tiles import rows_at_once
 
 
-def restore(shrink: Shrink, student: Tensor) -> Iterator[Tensor]:
-    """The teacher's tensor, out of the student's, rows by rows: each of them contiguous, of its
-    dtype, on the CPU."""
+def restore(shrink: Shrink, student: Stored, start: int, stop: int) -> Iterator[Tensor]:
+    """Rows of the teacher's tensor, out of the student's: in tiles, each of them contiguous, of its
+    dtype, on the CPU. A number is one row."""
     dtype = getattr(torch, shrink.dtype)
-    if not shrink.shape:
-        yield _restored(shrink, student).to(dtype).contiguous()
-        return
-    rows, first = shrink.shape[0], shrink.axes[0]
     step = rows_at_once(shrink.shape)
-    for start in range(0, rows, step):
-        stop = min(start + step, rows)
-        part, given = shrink, student
-        if first is None:
-            given = student[start:stop]
+    for at in range(start, stop, step):
+        end = min(at + step, stop)
+        part, first = shrink, shrink.axes[0] if shrink.axes else None
+        if first is not None:
+            part = replace(shrink, axes=(first.part(at, end), *shrink.axes[1:]))
+        yield _restored(part, _rows(student, first, at, end)).to(dtype).contiguous()
+
+
+def _rows(student: Stored, first: Gather | None, start: int, stop: int) -> Tensor:
+    """The student's rows that some of the teacher's are made of, those of one beside each other."""
+    wanted: Iterable[int] = range(start, stop)
+    if first is not None:
+        wanted = [row for found in first.members[start:stop] for row in found]
+    runs = list[list[int]]()
+    for row in wanted:
+        if runs and sum(runs[-1]) == row:
+            runs[-1][1] += 1
         else:
-            part = replace(shrink, axes=(first.part(start, stop), *shrink.axes[1:]))
-        yield _restored(part, given).to(dtype).contiguous()
+            runs.append([row, 1])
+    count, columns = sum(length for _, length in runs), student.info.shape[1:]
+    found, at = torch.empty(count, prod(columns), dtype=student.dtype), 0
+    for row, length in runs:
+        student.fill(row, found[at : at + length])
+        at += length
+    return found.view(count, *columns)
 
 
-def _restored(shrink: Shrink, student: Tensor) -> Tensor:
-    value = student
+def _restored(shrink: Shrink, value: Tensor) -> Tensor:
+    """Of the student's rows; those that make one of the teacher's lie side by side."""
     for dim, axis in enumerate(shrink.axes):
-        if axis is not None:
+        if axis is not None and dim:
             at = torch.tensor([j for found in axis.members for j in found], dtype=torch.long)
             value = value.index_select(dim, at)
     adding = [(dim, axis) for dim, axis in enumerate(shrink.axes) if axis and axis.adds]

@@ -6,209 +6,253 @@ random    positive shares drawn anew for every entry
 signed    shares of either sign drawn anew for every entry
 whole     all of each entry goes to one copy, drawn anew for every entry
 Which learns how: MATH, splits.
+
+A weight is cut in two, and what comes of it again, until there is one number for each copy. The
+larger part is the weight times a factor between 1/2 and 2, rounded to the weight's own format; the
+smaller part is what is left, and exact in that format, since x - y is whenever y/2 <= x <= 2 y
+(Sterbenz 1974, theorem 4.3.1; subnormal numbers included). So the parts sum to the weight exactly,
+in every format and for any number of copies. What is not finite, or would get too large, is not
+cut: it goes to one copy whole.
+
+The factors are drawn in 8 bits, which are bits of a bfloat16: an exponent and a fraction.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from net2net_cli.axismap import AxisMap
-
-_PRECISION = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
-"""Bits of the significand, the hidden one included."""
-
+from net2net_cli.draws import Stream
 
 BLOCK = 2**17
 """Entries that are shared out at once: what all the steps need stays in a core's own cache."""
 
+LONG = 16
+"""Weights in a row, on average, from which they are shared out in place rather than gathered."""
 
-def share(
-    value: Tensor,
-    dim: int,
-    axis: AxisMap,
-    split: str,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Multiply the copies along ``dim`` by shares that sum to one in every group.
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-    ``value`` has the weight repeated, in float64, or in float32 where ``dtype`` is a half type and
-    the weights are of it; the result's copies sum exactly to the weight once they are rounded to
-    ``dtype`` (subnormals apart, where a half may round).
-    """
-    counts = sorted({len(m) for m in axis.members if len(m) > 1})
-    at = [
-        [
-            torch.tensor(positions, device=value.device)
-            for positions in zip(*(m for m in axis.members if len(m) == count), strict=True)
-        ]
-        for count in counts
-    ]
-    made = value.clone(memory_format=torch.contiguous_format)
-    rows = BLOCK // max(1, value[0].numel()) if dim and len(value) else len(value)
-    for block in torch.split(made, max(1, rows)):
-        for places in at:
-            weights = [block.index_select(dim, place) for place in places]
-            for place, part in zip(places, _parts(weights, split, generator, dtype), strict=True):
-                block.index_copy_(dim, place, part)
-    return made
+_FACTORS = {"signed": 0xFF, "random": 0x7F}
+"""The bits of a bfloat16 that are drawn: from 1/2 to 2, or from 1/2 to 1."""
+
+_HALF = 0x3F00
 
 
-def scales(axis: AxisMap, split: str) -> list[float]:
-    """What each position is multiplied by, where those are powers of two; else nothing. That is
-    exact, and needs no ``share``, as long as everything stays a normal number."""
-    found = [1.0] * axis.after
-    for positions in axis.members:
-        if len(positions) > 1:
-            powers = _powers(split, len(positions))
-            if not powers:
-                return []
-            for j, power in zip(positions, powers, strict=True):
-                found[j] = power
+@dataclass(frozen=True)
+class Cut:
+    """What the copies from ``first`` to ``stop`` share is cut, in front of copy ``middle``."""
+
+    first: int
+    middle: int
+    stop: int
+
+    @property
+    def mean(self) -> float:
+        """The share of the copies in front, on average."""
+        return (self.middle - self.first) / (self.stop - self.first)
+
+
+def cuts(count: int, split: str) -> list[Cut]:
+    """All of them, each behind the one that makes what it cuts."""
+    found, left = list[Cut](), [(0, count)]
+    while left:
+        first, stop = left.pop()
+        if stop - first > 1:
+            half = 1 if split == "dyadic" else (stop - first + 1) // 2
+            found.append(Cut(first, first + half, stop))
+            left += [(first + half, stop), (first, first + half)]
     return found
 
 
-def _parts(
-    weights: list[Tensor], split: str, generator: torch.Generator, dtype: torch.dtype
-) -> list[Tensor]:
-    """The shares of each copy; ``weights`` are the weight as each of them has it."""
-    count, like = len(weights), weights[0]
-    if powers := _powers(split, count):
-        return _halved(weights, powers, dtype)
+@dataclass(frozen=True)
+class Run:
+    """Weights side by side that have equally many copies: ``places`` of the first weight's copies,
+    ``length`` weights, and where the first one's draws start among those of all."""
+
+    places: tuple[int, ...]
+    length: int
+    draws: int
+
+    @property
+    def count(self) -> int:
+        """The copies of each."""
+        return len(self.places)
+
+
+def runs_of(axis: AxisMap) -> list[Run]:
+    """The weights of an axis that have several copies, in order."""
+    found, draws = list[Run](), 0
+    for places in axis.members:
+        if len(places) == 1:
+            continue
+        last = found[-1] if found else None
+        if last and places == tuple(p + last.length for p in last.places):
+            found[-1] = Run(last.places, last.length + 1, last.draws)
+        else:
+            found.append(Run(places, 1, draws))
+        draws += len(places) - 1
+    return found
+
+
+class Sharing:
+    """One axis whose weights are shared among copies."""
+
+    def __init__(self, axis: AxisMap, split: str) -> None:
+        self.axis, self.split = axis, split
+        self.runs = runs_of(axis)
+        self.draws = sum((run.count - 1) * run.length for run in self.runs)
+        self.drawn = split in ("random", "signed", "whole")
+        self.short = len(self.runs) * LONG > sum(run.length for run in self.runs)
+        most = max((run.count for run in self.runs), default=1)
+        self.growth = 2.0 ** (most - 1).bit_length() if split == "signed" else 1.0
+
+    def wild(self, weights: Tensor) -> bool:
+        """Whether some weight is not finite, or a part of it might not be."""
+        if not weights.numel():
+            return False
+        least, most = weights.aminmax()
+        bound = torch.finfo(weights.dtype).max / self.growth
+        return not (-bound <= float(least) and float(most) <= bound)
+
+    def along(self, value: Tensor, dim: int, stream: Stream, row: int, *, wild: bool) -> None:
+        """Share out what lies along ``dim`` (1 or more) of some rows, in place. ``row`` is the
+        first one's number; ``wild`` is as that method says of the weights."""
+        lead, inner = 1, 1
+        for d, size in enumerate(value.shape):
+            lead, inner = (lead * size if d < dim else lead), (inner * size if d > dim else inner)
+        flat = value.view(lead, self.axis.after, inner)
+        first = row * (lead // max(1, len(value)))
+        step = max(1, BLOCK // max(1, self.axis.after * inner))
+        for start in range(0, lead, step):
+            block = flat[start : start + step]
+            drawn = None
+            if self.drawn:
+                size = self.draws * inner
+                drawn = stream.bits((first + start) * size, len(block) * size)
+                drawn = drawn.view(len(block), self.draws, inner).to(value.device)
+            self._share(block, drawn, wild=wild)
+
+    def _share(self, block: Tensor, drawn: Tensor | None, *, wild: bool) -> None:
+        """[rows, positions, inner], and its draws [rows, draws, inner]."""
+        for places, taken, length in self._classes():
+            parts = [_taken(block, at) for at in places]
+            mine = None if drawn is None else _taken(drawn, taken)
+            for number, cut in enumerate(cuts(len(places), self.split)):
+                bits = None if mine is None else mine[:, number * length : (number + 1) * length]
+                left, right = parts[cut.first], parts[cut.middle]
+                _cut(left, left, right, bits, cut, self.split, wild=wild)
+            for at, part in zip(places, parts, strict=True):
+                if isinstance(at, Tensor):
+                    block.index_copy_(1, at.to(block.device), part)
+
+    def _classes(self) -> Iterator[tuple[Sequence[slice | Tensor], slice | Tensor, int]]:
+        """Weights that are shared out at once: the places of their first copies, their second ones
+        and so on, their draws' (all of the first cut's, then the second's), how many they are."""
+        if not self.short:
+            for run in self.runs:
+                places = [slice(p, p + run.length) for p in run.places]
+                yield (
+                    places,
+                    slice(run.draws, run.draws + run.length * (run.count - 1)),
+                    run.length,
+                )
+            return
+        for count in sorted({run.count for run in self.runs}):
+            runs = [run for run in self.runs if run.count == count]
+            steps = [torch.arange(run.length) for run in runs]
+            gathered = [
+                torch.cat([run.places[k] + step for run, step in zip(runs, steps, strict=True)])
+                for k in range(count)
+            ]
+            draws = [
+                run.draws + number * run.length + step
+                for number in range(count - 1)
+                for run, step in zip(runs, steps, strict=True)
+            ]
+            yield gathered, torch.cat(draws), len(gathered[0])
+
+    def rows(self, value: Tensor, stream: Stream, start: int, *, wild: bool) -> None:
+        """Share out what lies along the first axis, of which ``value`` holds the positions from
+        ``start`` on, each with the whole weight; in place."""
+        inner = value[:1].numel()
+        flat = value.view(len(value), inner)
+        step = max(1, BLOCK // max(1, inner))
+        for run in self.runs:
+            for copy, place in enumerate(run.places):
+                first = max(place, start)
+                stop = min(place + run.length, start + len(value))
+                for at in range(first, stop, step):
+                    end = min(at + step, stop)
+                    rows = flat[at - start : end - start]
+                    self._share_rows(rows, run, copy, at - place, stream, wild=wild)
+
+    def _share_rows(
+        self, rows: Tensor, run: Run, copy: int, first: int, stream: Stream, *, wild: bool
+    ) -> None:
+        """Leave one copy's share of the weights of a run from ``first`` on."""
+        other = torch.empty_like(rows)
+        inner = rows.shape[1]
+        for number, cut in enumerate(cuts(run.count, self.split)):
+            if not cut.first <= copy < cut.stop:
+                continue
+            bits = None
+            if self.drawn:
+                at = run.draws + number * run.length + first
+                bits = stream.bits(at * inner, rows.numel()).view(rows.shape).to(rows.device)
+            left, right = (rows, other) if copy < cut.middle else (other, rows)
+            _cut(rows, left, right, bits, cut, self.split, wild=wild)
+
+
+def _taken(value: Tensor, at: slice | Tensor) -> Tensor:
+    if isinstance(at, slice):
+        return value[:, at]
+    return value.index_select(1, at.to(value.device))
+
+
+def _cut(
+    weight: Tensor, left: Tensor, right: Tensor, drawn: Tensor | None, cut: Cut, split: str,
+    *, wild: bool,
+) -> None:  # fmt: skip
+    """Cut weights into the share of the copies in front and that of the others; either may be
+    written where the weights are. ``drawn`` are their 16 random bits."""
     if split == "whole":
-        drawn = torch.rand(like.shape, generator=generator).mul_(count).floor_().to(like.device)
-        parts = [torch.where(drawn == k, w, 0.0) for k, w in enumerate(weights)]
+        big = weight.clone()
+    elif drawn is None:
+        big = weight * (0.5 if split == "dyadic" else cut.mean)
     else:
-        shares = _shares(like, count, split, generator)
-        parts = _on_grid(weights, shares, _grid(like, shares, dtype), dtype)
-    if (like == 0).any():  # keeps the sign of zero
-        return [torch.where(w == 0, w, part) for w, part in zip(weights, parts, strict=True)]
-    return parts
+        big = weight * _factors(drawn, split, weight.dtype)
+    # -(big - w), and not w - big: so that two zeros sum to one of the weight's sign.
+    small = (big - weight).neg_()
+    if wild and not bool((finite := big.isfinite()).all()):
+        big, small = torch.where(finite, big, weight), small.masked_fill_(~finite, 0.0)
+    if drawn is None:
+        left.copy_(big)
+        right.copy_(small)
+        return
+    kind = _BITS[weight.element_size()]
+    chosen = _chosen(drawn, cut, split).to(kind)
+    a, b = big.view(kind), small.view(kind)
+    swap = (a ^ b).bitwise_and_(chosen)
+    torch.bitwise_xor(b, swap, out=left.view(kind))
+    torch.bitwise_xor(a, swap, out=right.view(kind))
 
 
-def _powers(split: str, count: int) -> list[float]:
-    """Shares that are powers of two; none for splits that have others."""
-    if split == "dyadic":
-        return [2.0 ** -(k + 1) for k in range(count - 1)] + [2.0 ** -(count - 1)]
-    return [1 / count] * count if split == "even" and count.bit_count() == 1 else []
+def _factors(drawn: Tensor, split: str, dtype: torch.dtype) -> Tensor:
+    """From 1/2 up, by the lower bits."""
+    return (drawn & _FACTORS[split]).bitwise_or_(_HALF).view(torch.bfloat16).to(dtype)
 
 
-def _halved(weights: list[Tensor], powers: list[float], dtype: torch.dtype) -> list[Tensor]:
-    """Exact as they are, but where one is subnormal: there they are rounded, and mended."""
-    info = torch.finfo(dtype)
-    parts = [weight * power for weight, power in zip(weights, powers, strict=True)]
-    if _all_normal(parts[-1], dtype):
-        return parts
-    size = parts[-1].abs()
-    odd = ~((size >= info.smallest_normal) & (size <= info.max)) & (weights[0] != 0)
-    few = [weight[odd] for weight in weights]
-    shares = [torch.full_like(few[0], power) for power in powers]
-    for part, mended in zip(parts, _on_grid(few, shares, _finest(dtype), dtype), strict=True):
-        part[odd] = mended
-    return parts
+def _chosen(drawn: Tensor, cut: Cut, split: str) -> Tensor:
+    """Where the copies in front get the larger part: all bits set, by the upper bits; else none.
 
-
-def _all_normal(value: Tensor, dtype: torch.dtype) -> bool:
-    """Whether all entries are normal numbers of the dtype: no zeros, nothing that is not finite."""
-    if not value.numel():
-        return True
-    info = torch.finfo(dtype)
-    least, most = value.abs().aminmax()
-    return info.smallest_normal <= float(least) and float(most) <= info.max
-
-
-def _on_grid(
-    weights: list[Tensor], shares: list[Tensor], grid: Tensor | float, dtype: torch.dtype
-) -> list[Tensor]:
-    """Shares rounded to the grid; the smallest is what the others leave of the weight."""
-    parts = [
-        (weight * part).div_(grid).round_().mul_(grid)
-        for weight, part in zip(weights, shares, strict=True)
-    ]
-    left = weights[0] - sum(parts[1:], parts[0])
-    chosen = _smallest(shares)
-    for part, taken in zip(parts, chosen, strict=True):
-        part.addcmul_(left, taken.to(left))
-    # Not so for NaN, for infinities, and for a remainder that many copies made too long.
-    held = [part.to(dtype).to(part) for part in parts]
-    if all(torch.equal(h, part) and _finite(h) for h, part in zip(held, parts, strict=True)):
-        return parts
-    fits = torch.ones_like(left, dtype=torch.bool)
-    for h, part in zip(held, parts, strict=True):
-        fits &= (h == part) & h.isfinite()
-    return [
-        torch.where(fits, part, torch.where(taken, weights[0], 0.0))
-        for part, taken in zip(parts, chosen, strict=True)
-    ]
-
-
-def _finite(value: Tensor) -> bool:
-    return not value.numel() or bool(torch.stack(value.aminmax()).isfinite().all())
-
-
-def _smallest(shares: list[Tensor]) -> list[Tensor]:
-    """For each share, where it is the smallest: the first of those that are."""
-    least = shares[0].abs()
-    at = torch.zeros_like(least, dtype=torch.int16)
-    for k, part in enumerate(shares[1:], 1):
-        size = part.abs()
-        at.masked_fill_(size < least, k)
-        least = torch.minimum(least, size)
-    return [at == k for k in range(len(shares))]
-
-
-def _shares(like: Tensor, count: int, split: str, generator: torch.Generator) -> list[Tensor]:
-    """Numbers that sum to one, the smallest of them at most 0.8."""
-    if split == "even":
-        return [torch.full_like(like, 1 / count)] * count
-    if split == "random":
-        drawn = [torch.rand(like.shape, generator=generator).to(like) for _ in range(count)]
-        total = sum(drawn[1:], drawn[0]).clamp_min_(1e-30)
-        return [part / total for part in drawn]
-    if count == 2:
-        off = _bell(like, generator).mul_(0.5**0.5)
-        off.masked_fill_(off.abs() > 1.3, 0.0)
-        return [0.5 + off, 0.5 - off]
-    bells = [_bell(like, generator) for _ in range(count)]
-    mean = sum(bells[1:], bells[0]).div_(count).sub_(1 / count)
-    signed = [bell.sub_(mean) for bell in bells]
-    least = signed[0].abs()
-    for part in signed[1:]:
-        least = torch.minimum(least, part.abs())
-    unusable = least > 0.8
-    return [part.masked_fill_(unusable, 1 / count) for part in signed]
-
-
-def _bell(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Nearly normal numbers, within three standard deviations: sums of three uniform ones of 16
-    bits, which are quicker to draw and come out alike on every machine."""
-    drawn = torch.empty(like.shape, dtype=torch.int64).random_(generator=generator)
-    three = drawn.reshape(-1).view(torch.int16).reshape(-1, 4)
-    total = three[:, 0].to(like.dtype).add_(three[:, 1]).add_(three[:, 2])
-    return total.add_(1.5).mul_(2.0**-15).reshape(like.shape).to(like.device)
-
-
-def _finest(dtype: torch.dtype) -> float:
-    """The distance of neighbouring subnormal numbers."""
-    info = torch.finfo(dtype)
-    return float(info.smallest_normal * info.eps)
-
-
-def _grid(weight: Tensor, shares: list[Tensor], dtype: torch.dtype) -> Tensor:
-    """For each weight, a grid coarse enough that every share of it on the grid, and what is left
-    of it for the smallest share, is exact in ``dtype``."""
-    largest = sum((part.abs() for part in shares[1:]), shares[0].abs()).clamp_min_(1)
-    slack = 2.0**-20 if weight.dtype == torch.float32 else 1e-12
-    room = _power_below(largest.mul_(1 - slack)).mul_(2)
-    tiny = torch.finfo(weight.dtype).smallest_normal
-    grid = _power_below(weight).clamp_min_(tiny).mul_(room).mul_(2.0 ** (1 - _PRECISION[dtype]))
-    return grid.clamp_min_(_finest(dtype))
-
-
-def _power_below(value: Tensor) -> Tensor:
-    """The largest power of two that is no larger in size;
-    0 for subnormal numbers."""
-    if value.dtype == torch.float32:
-        return value.view(torch.int32).bitwise_and(0x7F800000).view(torch.float32)
-    return value.view(torch.int64).bitwise_and(0x7FF0000000000000).view(torch.float64)
+    So often that their share is the mean: of factors that are drawn from [1/2, 1) and, as often,
+    from [1, 2), the larger part is 9/8 on average; of those from [1/2, 1) alone 3/4.
+    """
+    big = {"whole": 1.0, "signed": 9 / 8, "random": 3 / 4}[split]
+    often = (cut.mean - (1 - big)) / (2 * big - 1)
+    bound = round(often * 256) * 128 - 2**14
+    return drawn >> 15 if bound == 0 else (drawn >> 1).sub_(bound).bitwise_right_shift_(15)

@@ -2,40 +2,51 @@
 
 A tile is gathered in the weights' own dtype where nothing is computed, so that copies stay what
 they are bit for bit. What is scaled is computed in float32 for half types, else in float64, and
-rounded once. A split that is no power of two is rounded to the weight's own grid, and the last copy
-takes what is left, so that the copies of a weight add up to it exactly in every floating format.
+rounded once; what copies share is cut exactly (``splits``).
 
-Tiles depend on the recipe alone, and so do the bytes that come out, however many threads or
-processes share the work.
+What a row holds depends on the recipe alone, and on nothing that is made beside it: random numbers
+are those of the row's place (``draws``).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from math import isfinite, prod
+from threading import Lock
 
 import torch
 from torch import Tensor
 
-from net2net_cli.axismap import AxisMap, Code
+from net2net_cli.axismap import AxisMap, Code, product_map
+from net2net_cli.bases import Base, scratch
+from net2net_cli.draws import Stream
 from net2net_cli.recipe import Copy, Recipe
-from net2net_cli.splits import scales, share
+from net2net_cli.splits import LONG, Sharing
 
-TILE = 2**21
-"""Entries of a tensor that are made at once: 4 MB of a half type, 16 MB while they are float64."""
+TILE = 2**20
+"""Entries of a tensor that are made at once: 2 MB of a half type, 8 MB while they are float64."""
 
 SAMPLED = 2**10
 """How large a tensor is, so many of its rows and columns tell."""
 
-LONG = 16
-"""Positions in a row, on average, from which copying runs is quicker than gathering."""
+LONGEST = 2**21
+"""A tensor with longer rows is made as one with more of them: its first axes become one."""
 
 
 def rows_at_once(shape: Sequence[int]) -> int:
     """How many rows of a tensor of that shape make a tile; one at least."""
     return max(1, TILE // max(1, prod(shape[1:])))
+
+
+def row_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape that a tensor is made in: its first axes merged until a row is short enough; one
+    row for a number."""
+    found = tuple(shape) or (1,)
+    while len(found) > 2 and prod(found[1:]) > LONGEST:
+        found = (found[0] * found[1], *found[2:])
+    return found
 
 
 _CONSTANT = {"ones": 1.0, "zeros": 0.0, "count": 0.0}
@@ -46,7 +57,7 @@ class Positions:
 
     def __init__(self, axis: AxisMap) -> None:
         self.axis = axis
-        self._powers: dict[str, Tensor] = {}
+        self._sharing: dict[str, Sharing] = {}
 
     @cached_property
     def still(self) -> bool:
@@ -73,186 +84,225 @@ class Positions:
         """What each position is multiplied by; float64 [after]."""
         return torch.tensor(self.axis.scale, dtype=torch.float64)
 
-    def powers(self, split: str) -> Tensor:
-        """What shares that are powers of two multiply by; float64 [after], or [0] for others."""
-        if split not in self._powers:
-            self._powers[split] = torch.tensor(scales(self.axis, split), dtype=torch.float64)
-        return self._powers[split]
+    @cached_property
+    def factor(self) -> float | None:
+        """What all positions are multiplied by; None where they differ."""
+        found = set(self.axis.scale)
+        return found.pop() if len(found) == 1 else None if found else 1.0
 
     @cached_property
     def repeats(self) -> Tensor:
         """The positions of copies after the first; int64."""
         return torch.tensor(self.axis.repeats, dtype=torch.bool).nonzero()[:, 0]
 
+    def sharing(self, split: str) -> Sharing | None:
+        """How weights are shared along it; None where none is."""
+        if not self.axis.shares:
+            return None
+        if split not in self._sharing:
+            self._sharing[split] = Sharing(self.axis, split)
+        return self._sharing[split]
+
+
+def merged(recipe: Recipe) -> Recipe:
+    """The same entries in ``row_shape``."""
+    shape = row_shape(recipe.shape)
+    count = len(recipe.shape) - len(shape)
+    if not recipe.axes or count <= 0:
+        return replace(recipe, shape=shape)
+    first = product_map(list(recipe.axes[: count + 1]))
+    return replace(recipe, shape=shape, axes=(first, *recipe.axes[count + 1 :]))
+
 
 class Tiles:
-    """A recipe's tensor, made rows by rows from its base (None for one that is all fresh)."""
+    """Makes any rows of a recipe's tensor, from its base (None for one that is all fresh). The
+    recipe is in ``row_shape``; several threads may make rows of one tensor."""
 
     def __init__(
-        self, recipe: Recipe, base: Tensor | None, positions: list[Positions], device: str
+        self, recipe: Recipe, base: Base | None, positions: list[Positions], device: str
     ) -> None:
         self.recipe, self.base, self.positions, self.device = recipe, base, positions, device
         self.dtype: torch.dtype = getattr(torch, recipe.dtype)
-        self.halved = False
-        self.computed = self._computed()
+        self.lock = Lock()
+        self.before = positions[0].axis.before if positions else 1
+        self.old = tuple(found.axis.before for found in positions[1:])
+        self.floats = self.dtype.is_floating_point
+        self.sharing = [
+            found.sharing(recipe.split) if self.floats and base is not None else None
+            for found in positions
+        ]
 
-    def __iter__(self) -> Iterator[Tensor]:
-        """The tiles in order: contiguous, on the CPU, of the recipe's dtype."""
-        shape = self.recipe.shape
-        rows = shape[0] if shape else 1
-        step = rows_at_once(shape)
-        if self.recipe.axes and self.recipe.axes[0].shares:
-            step = max(rows, 1)  # the copies of a weight lie in different rows
-        for start in range(0, rows, step):
-            yield self.tile(start, min(start + step, rows))
+    def rows(self, start: int, stop: int) -> Iterator[Tensor]:
+        """The rows from ``start`` to ``stop``, in tiles: contiguous, on the CPU, of the recipe's
+        dtype. Each is valid until the next is asked for."""
+        step = rows_at_once(self.recipe.shape)
+        for at in range(start, stop, step):
+            yield self._tile(at, min(at + step, stop)).contiguous().cpu()
 
-    def tile(self, start: int, stop: int) -> Tensor:
-        """The rows from ``start`` to ``stop``."""
+    def _tile(self, start: int, stop: int) -> Tensor:
         if self.base is None:
-            shape = (stop - start, *self.recipe.shape[1:]) if self.recipe.shape else ()
-            return self._drawn(shape, start, "fresh").to(self.dtype)
-        if not self.recipe.axes:
-            return self._scaled(self._wide(self.base), start, stop).to(self.dtype).cpu()
-        fresh = set(self.recipe.axes[0].code[start:stop]) == {Code.FRESH}
-        if fresh and self.dtype.is_floating_point:
+            shape = (stop - start, *self.recipe.shape[1:])
+            return self._drawn(shape, start * prod(shape[1:]), "fresh").to(self.dtype)
+        fresh = self.positions and set(self.recipe.axes[0].code[start:stop]) == {Code.FRESH}
+        if fresh and self.floats:
             return self._drawn_rows(start, stop)
-        value = self._rows(start, stop)
+        value = self._weights(start, stop)
+        for dim, found in enumerate(self.sharing):
+            if found is None:
+                continue
+            stream, wild = self._stream(f"split/{dim}"), found.wild(value)
+            if dim:
+                found.along(value, dim, stream, start, wild=wild)
+            else:
+                found.rows(value, stream, start, wild=wild)
+        return self._filled(value, start, stop) if self.floats else value
+
+    def _weights(self, start: int, stop: int) -> Tensor:
+        """Everything but what is shared and what is new, rounded to the dtype."""
+        value = self._read(start, stop)
+        if self._alike:
+            return self._wider(self._scaled(value))
+        value = value.to(self._computed)
+        for row, of in self.positions[0].axis.means.items() if self.positions else ():
+            if start <= row < stop:
+                value[row - start] = self._means[of]
+        return self._arithmetic(self._wider(value), start, stop).to(self.dtype)
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether all entries are computed alike, so that it can be done before they are copied."""
+        means = any(found.axis.means for found in self.positions)
+        return not self.floats or not (
+            means or self.recipe.noise or any(found.factor is None for found in self.positions)
+        )
+
+    @cached_property
+    def _computed(self) -> torch.dtype:
+        """What arithmetic is done in."""
+        assert self.base is not None
+        means = any(found.axis.means for found in self.positions)
+        half = self.dtype in (torch.bfloat16, torch.float16) and self.base.dtype == self.dtype
+        return torch.float32 if half and not (means or self.recipe.noise) else torch.float64
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        """The old rows that these are made of, where they are computed; [rows, *old columns]."""
+        assert self.base is not None
+        base, shape = self.base, (stop - start, *self.old)
+        if self.positions and self.recipe.axes[0].before == 0:
+            return torch.zeros(shape, dtype=base.dtype, device=self.device)
+        found = scratch("rows", shape, base.dtype)
+        flat, end = found.view(len(found), prod(self.old)), 0
+        for new, old, length in self._runs(start, stop):
+            flat[end:new] = 0  # what is filled later holds no chance numbers, which may be NaN
+            end = new + length
+            base.fill(old, flat[new:end])
+        flat[end:] = 0
+        return found.to(self.device)
+
+    def _runs(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Old rows that are read at once: place in the tile, old place, length."""
+        if not self.positions:
+            yield 0, start, stop - start
+            return
+        for new, old, length in self.recipe.axes[0].runs:
+            first, end = max(new, start), min(new + length, stop)
+            if first < end:
+                yield first - start, old + first - new, end - first
+
+    def _scaled(self, value: Tensor) -> Tensor:
+        """All entries times one factor, plus the offset, in the dtype."""
+        recipe, factor = self.recipe, self.recipe.scale
+        if not self.floats:
+            return value.to(self.dtype)
+        for found in self.positions:
+            factor *= found.factor or 1.0
+        if factor == 1 and recipe.offset == 0:
+            return value.to(self.dtype)
+        return value.to(self._computed).mul(factor).add_(recipe.offset).to(self.dtype)
+
+    def _wider(self, value: Tensor) -> Tensor:
+        """The new columns, in memory that may be written to."""
         for dim, found in enumerate(self.positions[1:], 1):
             if not found.still:
                 value = _gathered(value, dim, found)
-        if self.computed is not None:
-            value = self._arithmetic(value, start, stop)
-        if self.dtype.is_floating_point:
-            value = self._filled(value.to(self.dtype), start, stop)
-        return value.contiguous().cpu()
-
-    def _computed(self) -> torch.dtype | None:
-        """What arithmetic is done in; None where entries are only gathered."""
-        recipe, base = self.recipe, self.base
-        if base is None or not self.dtype.is_floating_point:
-            return None
-        axes = recipe.axes
-        means = any(axis.means for axis in axes)
-        shared = means or any(axis.shares for axis in axes) or bool(recipe.noise)
-        scaled = recipe.scale != 1 or recipe.offset or any(axis.scale for axis in axes)
-        if not (shared or scaled):
-            return None
-        half = self.dtype in (torch.bfloat16, torch.float16) and base.dtype == self.dtype
-        alone = any(axis.shares for axis in axes) and not (means or scaled or recipe.noise)
-        self.halved = alone and base.dtype == self.dtype and self._halves_exactly()
-        if self.halved:
-            return self.dtype
-        return torch.float32 if half and (alone or not shared) else torch.float64
-
-    def _halves_exactly(self) -> bool:
-        """Whether shares are powers of two, and leave every weight a normal number, or zero."""
-        assert self.base is not None
-        smallest = 1.0
-        for found in self.positions:
-            if found.axis.shares:
-                powers = found.powers(self.recipe.split)
-                if not len(powers):
-                    return False
-                smallest *= float(powers.min())
-        info = torch.finfo(self.dtype)
-        for rows in torch.split(self.base, rows_at_once(self.base.shape)):
-            size = rows.abs()
-            least, most = size.aminmax() if size.numel() else (torch.ones(()), torch.ones(()))
-            if float(least) == 0:
-                least = size.masked_fill_(size == 0, info.max).amin()
-            if not (info.smallest_normal <= float(least) * smallest and float(most) <= info.max):
-                return False
-        return True
-
-    def _wide(self, value: Tensor) -> Tensor:
-        value = value.to(self.device)
-        return value if self.computed is None else value.to(self.computed)
-
-    def _rows(self, start: int, stop: int) -> Tensor:
-        assert self.base is not None
-        axis = self.recipe.axes[0]
-        index = axis.index[start:stop]
-        if axis.before == 0:
-            return self._wide(self.base.new_zeros((len(index), *self.base.shape[1:])))
-        first = index[0] if index else 0
-        if index == tuple(range(first, first + len(index))):
-            value = self._wide(self.base[first : first + len(index)])
-        else:
-            value = self._wide(self.base.index_select(0, self.positions[0].index[start:stop]))
-        meant = [(j - start, axis.means[j]) for j in range(start, stop) if j in axis.means]
-        if meant:
-            value = value.clone()
-            for row, of in meant:
-                value[row] = self._means[of]
         return value
 
+    @property
+    def _means(self) -> Mapping[tuple[int, ...], Tensor]:
+        """The means of rows of the base; the first thread takes them for all."""
+        with self.lock:
+            return self._taken_means
+
+    @property
+    def _loud(self) -> float:
+        """The base's root mean square; the first thread takes it for all."""
+        with self.lock:
+            return self._taken_loud
+
     @cached_property
-    def _means(self) -> dict[tuple[int, ...], Tensor]:
-        """The mean of some rows of the base; float64."""
-        assert self.base is not None
+    def _taken_means(self) -> Mapping[tuple[int, ...], Tensor]:
+        """Rows -> their mean; float64."""
         found = {}
         for rows in sorted(set(self.recipe.axes[0].means.values())):
-            total = torch.zeros(self.base.shape[1:], dtype=torch.float64)
-            step = rows_at_once(self.base.shape)
-            for start in range(0, len(rows), step):
-                at = torch.tensor(rows[start : start + step])
-                total += self.base.index_select(0, at).double().sum(0)
+            wanted, total = set(rows), torch.zeros(self.old, dtype=torch.float64)
+            for start, part in self._parts():
+                at = [r for r in range(len(part)) if start + r in wanted]
+                total += part[at].double().sum(0)
             found[rows] = (total / len(rows)).to(self.device)
         return found
 
     @cached_property
-    def _loud(self) -> float:
-        """The base's root mean square."""
+    def _taken_loud(self) -> float:
+        total, count = 0.0, 0
+        for _, part in self._parts():
+            total += float(part.double().square().sum())
+            count += part.numel()
+        return float((total / max(1, count)) ** 0.5)
+
+    def _parts(self) -> Iterator[tuple[int, Tensor]]:
+        """The base, some rows at a time: the first one's number, and the rows."""
         assert self.base is not None
-        rows = torch.split(self.base, rows_at_once(self.base.shape))
-        total = sum(float(part.double().square().sum()) for part in rows)
-        return float((total / max(1, self.base.numel())) ** 0.5)
+        rows, step = self.before, rows_at_once((0, *self.old))
+        for start in range(0, rows, step):
+            part = torch.empty((min(step, rows - start), *self.old), dtype=self.base.dtype)
+            self.base.fill(start, part.view(len(part), -1))
+            yield start, part
 
     def _arithmetic(self, value: Tensor, start: int, stop: int) -> Tensor:
-        value = self._scaled(value, start, stop)
-        if self.recipe.noise:
-            value = self._noisy(value, start, stop)
-        for dim, axis in enumerate(self.recipe.axes):
-            if axis.shares and self.halved:
-                by = self.positions[dim].powers(self.recipe.split)
-                shape = [-1 if d == dim else 1 for d in range(value.ndim)]
-                value = value.mul_(by.to(value).reshape(shape))  # gathered, so no one else's
-            elif axis.shares:
-                generator = self._generator(f"split/{dim}", start)
-                value = share(value, dim, axis, self.recipe.split, generator, self.dtype)
-        for dim, axis in enumerate(self.recipe.axes[1:], 1):
-            value = _with_means(value, dim, axis)
-        return value
-
-    def _scaled(self, value: Tensor, start: int, stop: int) -> Tensor:
-        recipe = self.recipe
-        if recipe.scale != 1:
-            value = value * recipe.scale
+        if self.recipe.scale != 1:
+            value = value * self.recipe.scale
         for dim, found in enumerate(self.positions):
             if found.axis.scale:
                 scale = found.scale[start:stop] if dim == 0 else found.scale
                 shape = [-1 if d == dim else 1 for d in range(value.ndim)]
                 value = value * scale.to(value).reshape(shape)
-        return value + recipe.offset if recipe.offset else value
+        if self.recipe.offset:
+            value = value + self.recipe.offset
+        if self.recipe.noise:
+            value = self._noisy(value, start, stop)
+        for dim, axis in enumerate(self.recipe.axes[1:], 1):
+            value = _with_means(value, dim, axis)
+        return value
 
     def _noisy(self, value: Tensor, start: int, stop: int) -> Tensor:
         """Add noise to every copy after the first (Net2Net, section 2.2), in units of the old
         tensor's root mean square."""
-        generator = self._generator("noise", start)
-        noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
+        inner = prod(value.shape[1:])
+        noise = self._stream("noise").normal(start * inner, value.numel())
         marked = torch.zeros(value.shape, dtype=torch.bool, device=value.device)
         for dim, found in enumerate(self.positions):
             at = found.repeats
             if dim == 0:
                 at = at[(at >= start) & (at < stop)] - start
             marked.index_fill_(dim, at.to(value.device), value=True)
-        return torch.where(marked, value + noise * (self.recipe.noise * self._loud), value)
+        noisy = value + noise.view(value.shape).to(value) * (self.recipe.noise * self._loud)
+        return torch.where(marked, noisy, value)
 
     def _drawn_rows(self, start: int, stop: int) -> Tensor:
         """Rows that are fresh whatever their columns are, as ``_fill`` gives them."""
         shape = (stop - start, *self.recipe.shape[1:])
-        drawn = self._drawn(shape, start, f"fresh/0/{int(Code.FRESH)}")
-        return drawn.to(self.dtype).contiguous()
+        drawn = self._drawn(shape, start * prod(shape[1:]), f"fresh/0/{int(Code.FRESH)}")
+        return drawn.to(self.dtype)
 
     def _filled(self, value: Tensor, start: int, stop: int) -> Tensor:
         """Fill what copies nothing, in the order of the codes: the largest code decides."""
@@ -263,11 +313,6 @@ class Tiles:
                     at = at[(at >= start) & (at < stop)] - start  # noqa: PLW2901
                 if len(at):
                     places.append((code, dim, at))
-        if not places:
-            return value
-        assert self.base is not None
-        if value.untyped_storage().data_ptr() == self.base.untyped_storage().data_ptr():
-            value = value.clone()  # never the source's own
         for code, dim, at in sorted(places, key=lambda place: place[:2]):
             self._fill(value, dim, at, code, start)
         return value
@@ -285,8 +330,14 @@ class Tiles:
             else:
                 value.index_fill_(dim, where, 0.0)
             return
-        shape = tuple(count if d == dim else n for d, n in enumerate(value.shape))
-        drawn = self._drawn(shape, start, f"fresh/{dim}/{code}")
+        purpose = f"fresh/{dim}/{code}"
+        if dim == 0:  # all rows from the first to the last: what one holds hangs on none beside it
+            span, inner = int(at[-1]) - first + 1, prod(value.shape[1:])
+            drawn = self._drawn((span, *value.shape[1:]), (start + first) * inner, purpose)
+            drawn = drawn if beside else drawn[at - first]
+        else:
+            shape = tuple(count if d == dim else n for d, n in enumerate(value.shape))
+            drawn = self._drawn(shape, start * prod(shape[1:]), purpose)
         if beside:
             value.narrow(dim, first, count).copy_(drawn)
         else:
@@ -298,44 +349,55 @@ class Tiles:
         None where it says nothing (no source, nothing in it, all zeros, NaN): then they are what
         torch initialises them to. From a sample, and rounded, so that neither the time that it
         takes nor the order in which it is summed shows."""
-        base = self.base
-        if base is None or not isinstance(self.recipe.base, Copy) or not base.numel():
+        if not isinstance(self.recipe.base, Copy) or not self.before * prod(self.old):
             return None
-        rows = base.reshape(len(base), -1) if base.ndim else base.reshape(1, 1)
-        rows = rows[:: -(-rows.shape[0] // SAMPLED), :: -(-rows.shape[1] // SAMPLED)]
-        found = float(rows.double().square().mean().sqrt())
-        if not isfinite(found) or (found == 0 and base.ndim > 1):
+        found = float(self._sample().double().square().mean().sqrt())
+        if not isfinite(found) or (found == 0 and len(self.positions) > 1):
             return None
         return float(f"{found:.4g}") * self.recipe.filling.gain
 
-    def _drawn(self, shape: tuple[int, ...], start: int, purpose: str) -> Tensor:
-        """Fresh entries; always drawn on the CPU, in float32."""
+    def _sample(self) -> Tensor:
+        """Some entries of the base, evenly spaced."""
+        assert self.base is not None
+        rows = range(0, self.before, -(-self.before // SAMPLED))
+        row = torch.empty((1, prod(self.old)), dtype=self.base.dtype)
+        step, found = -(-row.numel() // SAMPLED), []
+        for number in rows:
+            self.base.fill(number, row)
+            found.append(row[:, ::step].clone())
+        return torch.cat(found)
+
+    def _drawn(self, shape: tuple[int, ...], first: int, purpose: str) -> Tensor:
+        """Fresh entries; always drawn on the CPU, in float32. ``first`` is the place of the first
+        one's draw."""
         filling = self.recipe.filling
         if filling.fill in _CONSTANT:
             return torch.full(shape, _CONSTANT[filling.fill])
         if filling.fill == "init":
             return torch.full(shape, filling.init, dtype=torch.float64)
-        generator, size = self._generator(purpose, start), self._size
+        stream, count, size = self._stream(purpose), prod(shape), self._size
         if filling.fill == "uniform":
             bound = filling.bound if size is None else 3**0.5 * size
-            return (torch.rand(shape, generator=generator) * 2 - 1) * bound
+            return stream.uniform(first, count).mul_(bound).view(shape)
         if size is None:
             size = filling.bound if filling.fill == "scaled" else 1.0
-        return torch.randn(shape, generator=generator) * size
+        return stream.normal(first, count).mul_(size).view(shape)
 
-    def _generator(self, purpose: str, start: int) -> torch.Generator:
-        digest = hashlib.sha256(f"{self.recipe.key}/{start}/{purpose}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    def _stream(self, purpose: str) -> Stream:
+        return Stream(f"{self.recipe.key}/{purpose}")
 
 
 def _gathered(value: Tensor, dim: int, found: Positions) -> Tensor:
     """The positions of an axis along ``dim``, in memory of its own."""
     axis = found.axis
-    shape = [axis.after if d == dim else n for d, n in enumerate(value.shape)]
+    shape = tuple(axis.after if d == dim else n for d, n in enumerate(value.shape))
     if len(axis.runs) * LONG <= axis.after:
-        made = value.new_zeros(shape) if any(axis.code) else value.new_empty(shape)
+        made = scratch(f"wider/{dim}", shape, value.dtype, str(value.device))
         for new, old, length in axis.runs:
             made.narrow(dim, new, length).copy_(value.narrow(dim, old, length))
+        if any(axis.code):  # what is filled later holds no chance numbers, which may be NaN
+            for at in found.at.values():
+                made.index_fill_(dim, at.to(value.device), 0)
         return made
     # Four times as quick as `index_select`, which takes the entries of half types one by one.
     bits = value.view(torch.int16) if value.element_size() == 2 else value

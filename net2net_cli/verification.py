@@ -249,7 +249,7 @@ def not_finite(model: Model, team: Team = ALONE) -> tuple[str, ...]:
     """A warning that names the tensors with NaN or infinite values, where there are any. A team's
     processes each look at some of them."""
     source = model.source
-    mine = team.share(list(source.tensors.values()))
+    mine = sorted({name for name, _ in team.share(list(source.tensors.values()))})
     looked = team.together(lambda: [name for name in mine if not _finite(source.tensor(name))])
     found = {name for part in looked for name in part}
     names = [name for name in source.tensors if name in found]

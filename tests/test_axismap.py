@@ -21,6 +21,7 @@ from net2net_cli.expansion import KINDS, SPLITS, Expansion, expand
 from net2net_cli.layout import Factor, shape_of
 from net2net_cli.recipe import Copy, Filling, Recipe
 from tests.support.dense import Matrix, along, applied, dense_encode
+from tests.support.memory import MemorySource
 
 A, B, C = WIDTHS = (Width("a"), Width("b"), Width("c"))
 SIZES = {A: 2, B: 3, C: 4}
@@ -150,7 +151,7 @@ def made(
         name="w", dtype="float64", shape=tuple(m.after for m in maps), base=Copy("w"), axes=maps,
         filling=Filling("uniform", 0.5, 0.0), split=split, noise=0.0, scale=1.0, key="0/w",
     )  # fmt: skip
-    return Executor({"w": torch.from_numpy(old)}.__getitem__, {}).make(recipe).numpy()
+    return Executor(MemorySource({"w": torch.from_numpy(old)}), {}).make(recipe).numpy()
 
 
 def mixes(side: tuple[Factor, ...]) -> bool:

@@ -8,7 +8,7 @@ from net2net_cli.io.sink import Written, write_checkpoint
 from net2net_cli.io.source import Source, open_source
 from net2net_cli.io.target import Target, check_output
 from net2net_cli.io.team import Team
-from net2net_cli.io.tensor_file import WORKERS, Copied
+from net2net_cli.io.tensor_file import WORKERS, Copied, Rows
 from net2net_cli.io.tensors import TensorInfo
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Copied",
     "Joint",
     "MemorySource",
+    "Rows",
     "Source",
     "Target",
     "Team",

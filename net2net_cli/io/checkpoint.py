@@ -8,7 +8,15 @@ from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Self
 
-from net2net_cli.io.digest import TensorHash, header_digest, tree_digest
+from blake3 import blake3
+
+from net2net_cli.io.digest import (
+    LeafDigests,
+    header_digest,
+    leaf_bytes,
+    leaves_of,
+    tree_digest,
+)
 from net2net_cli.io.tensors import PIECE, TensorInfo, from_bytes
 
 if TYPE_CHECKING:
@@ -61,32 +69,28 @@ class Source(ABC):
         """``blake3:`` and the digest of names, types and shapes."""
         return header_digest(self.tensors.values())
 
-    def tensor_digest(self, name: str) -> str:
-        """The hex digest of a tensor's bytes, which are read once."""
-        known = self.known_digests()
-        if name not in known:
+    def leaf_digest(self, name: str, number: int) -> str:
+        """The hex digest of one leaf of a tensor's bytes, which is read once."""
+        known, leaf = self.known_digests(), (name, number)
+        if leaf not in known:
             info = self.tensors[name]
-            hasher, size = TensorHash(info), info.nbytes
-            buffer = memoryview(bytearray(min(size, PIECE)))
-            for at in range(0, size, PIECE):
-                piece = buffer[: size - at]
+            size = leaf_bytes(info)
+            start, stop = number * size, min((number + 1) * size, info.nbytes)
+            hasher, buffer = blake3(), memoryview(bytearray(min(stop - start, PIECE)))
+            for at in range(start, stop, PIECE):
+                piece = buffer[: stop - at]
                 self.read(name, at, piece)
                 hasher.update(piece)
-            self.note_digest(name, hasher.hexdigest())
-            self.release(name)
-        return known[name]
-
-    def known_digest(self, name: str) -> str | None:
-        """The digest where the tensor was read for it before."""
-        return self.known_digests().get(name)
-
-    def note_digest(self, name: str, digest: str) -> None:
-        """Spares reading a tensor again whose digest was taken while it was copied."""
-        self.known_digests()[name] = digest
+            known[leaf] = hasher.hexdigest()
+        return known[leaf]
 
     def digest(self) -> str:
         """``blake3:`` and the digest of the content; reads whatever was not read for it before."""
-        return tree_digest({i: self.tensor_digest(n) for n, i in self.tensors.items()})
+        for name, info in self.tensors.items():
+            for _, number in leaves_of(info):
+                self.leaf_digest(name, number)
+            self.release(name)
+        return tree_digest(self.tensors.values(), self.known_digests())
 
     def release(self, name: str) -> None:
         """Lets go of the memory that a tensor's bytes took, which may be read again."""
@@ -98,9 +102,9 @@ class Source(ABC):
         found: _Held = self.__dict__.setdefault("_held_bytes", _Held())
         return found
 
-    def known_digests(self) -> dict[str, str]:
-        """All that are known, by name; what is added spares reading."""
-        found: dict[str, str] = self.__dict__.setdefault("_known_digests", {})
+    def known_digests(self) -> LeafDigests:
+        """All that are known, by leaf; what is added spares reading."""
+        found: LeafDigests = self.__dict__.setdefault("_known_digests", {})
         return found
 
     def __enter__(self) -> Self:

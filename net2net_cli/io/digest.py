@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from blake3 import blake3
 
@@ -22,6 +23,13 @@ from net2net_cli.io.tensors import TensorInfo
 
 LEAF = 64 * 2**20
 """The most bytes of a leaf."""
+
+
+Leaf: TypeAlias = tuple[str, int]
+"""A tensor's name, and the number of one of its leaves."""
+
+LeafDigests: TypeAlias = dict[Leaf, str]
+"""The hex blake3 of leaves."""
 
 
 def leaf_bytes(info: TensorInfo) -> int:
@@ -35,38 +43,14 @@ def leaf_bytes(info: TensorInfo) -> int:
     return run * (LEAF // run)
 
 
-def joined(leaves: Iterable[bytes]) -> str:
-    """The hex digest of a tensor's bytes, given the digest of each leaf in order."""
-    return blake3(b"".join(leaves)).hexdigest()
+def leaves_of(info: TensorInfo) -> list[Leaf]:
+    """All of a tensor's leaves: at least one, which is empty where it has no bytes."""
+    return [(info.name, n) for n in range(max(1, -(-info.nbytes // leaf_bytes(info))))]
 
 
-class TensorHash:
-    """The digest of a tensor's bytes, which come in order, in pieces of any size."""
-
-    def __init__(self, info: TensorInfo) -> None:
-        self.leaf = self.room = leaf_bytes(info)
-        self.leaves: list[bytes] = []
-        self.hasher = blake3()
-
-    def update(self, piece: memoryview) -> None:
-        """So many more bytes."""
-        while piece:
-            part = piece[: self.room]
-            self.hasher.update(part)
-            self.room -= len(part)
-            piece = piece[len(part) :]
-            if not self.room:
-                self._end_leaf()
-
-    def hexdigest(self) -> str:
-        """The hex digest, once all of them came."""
-        if self.room < self.leaf:
-            self._end_leaf()
-        return joined(self.leaves)
-
-    def _end_leaf(self) -> None:
-        self.leaves.append(self.hasher.digest())
-        self.hasher, self.room = blake3(), self.leaf
+def joined(info: TensorInfo, leaves: Mapping[Leaf, str]) -> str:
+    """The hex digest of a tensor's bytes, given that of each leaf."""
+    return blake3(b"".join(bytes.fromhex(leaves[leaf]) for leaf in leaves_of(info))).hexdigest()
 
 
 def header_digest(tensors: Iterable[TensorInfo], algorithm: str = "blake3") -> str:
@@ -81,9 +65,9 @@ def has_header(tensors: Iterable[TensorInfo], digest: str) -> bool:
     return algorithm in _ALGORITHMS and header_digest(tensors, algorithm) == digest
 
 
-def tree_digest(content: Mapping[TensorInfo, str]) -> str:
-    """``blake3:`` and the digest of a checkpoint, given the hex digest of each tensor's bytes."""
-    return _digest([t.name, t.dtype, list(t.shape), data] for t, data in content.items())
+def tree_digest(tensors: Iterable[TensorInfo], leaves: Mapping[Leaf, str]) -> str:
+    """``blake3:`` and the digest of a checkpoint, given the hex digest of each leaf."""
+    return _digest([t.name, t.dtype, list(t.shape), joined(t, leaves)] for t in tensors)
 
 
 def _blake3(data: bytes) -> str:

@@ -1,7 +1,7 @@
 """One checkpoint written by several processes: who writes what, and what a restart picks up.
 
-Each writes its tensors at their places in the same files, so that what comes out is, byte for byte,
-what one process writes. All must see the output and the source under the same names.
+Each writes its parts of tensors at their places in the same files, so that what comes out is, byte
+for byte, what one process writes. All must see the output and the source under the same names.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from net2net_cli.errors import CheckpointError, UsageError
-from net2net_cli.io.digest import header_digest
+from net2net_cli.io.digest import Leaf, LeafDigests, header_digest
 from net2net_cli.io.failures import reported
 from net2net_cli.io.journal import Claims, journaling
 from net2net_cli.io.model_folder import Fill
 from net2net_cli.io.team import LostError, Team, restart_follows
 from net2net_cli.io.temporary import job_name
-from net2net_cli.io.tensor_file import Made, Place, Produce, in_threads, read_digest, write_tensors
+from net2net_cli.io.tensor_file import Made, Part, Produce, in_threads, read_digest, write_parts
 from net2net_cli.io.tensors import TensorInfo
 
 
@@ -32,7 +32,7 @@ class Joint:
 
     team: Team
     job: str
-    digests: dict[str, str]
+    digests: LeafDigests
 
 
 ALONE = Joint(Team(), "", {})
@@ -104,40 +104,40 @@ def outlives(error: BaseException) -> bool:
 
 
 def filling(
-    joint: Joint, begun: Begun, beside: Path, mine: frozenset[str], produce: Produce, workers: int
+    joint: Joint, begun: Begun, beside: Path, mine: frozenset[Leaf], produce: Produce, workers: int
 ) -> Fill:
-    """Writes this process' tensors of a file, those excepted that lie there as claimed."""
+    """Writes this process' parts of a file, those excepted that lie there as claimed."""
 
-    def all_of_it(descriptor: int, tensors: Sequence[Place], label: str) -> dict[TensorInfo, str]:
-        return write_tensors(descriptor, tensors, produce, label, workers)
+    def all_of_it(descriptor: int, parts: Sequence[Part], label: str) -> LeafDigests:
+        return write_parts(descriptor, parts, produce, label, workers)
 
     if joint.team.size == 1:
         return all_of_it
     log = job_name(beside, begun.job, f"{joint.team.rank}.log")
 
-    def fill(descriptor: int, tensors: Sequence[Place], label: str) -> dict[TensorInfo, str]:
-        own = [place for place in tensors if place[0].name in mine]
+    def fill(descriptor: int, parts: Sequence[Part], label: str) -> LeafDigests:
+        own = [part for part in parts if part.leaf in mine]
         if not own:
             return {}
         with journaling(log, descriptor, joint.digests, label) as journal:
             kept = _kept(descriptor, own, begun.claims.written, label, workers)
-            left = [place for place in own if place[0] not in kept]
+            left = [part for part in own if part.leaf not in kept]
             made = _heeding(produce, joint.team)
-            return kept | write_tensors(descriptor, left, made, label, workers, journal.note)
+            return kept | write_parts(descriptor, left, made, label, workers, journal.note)
 
     return fill
 
 
 def _kept(
-    descriptor: int, own: Sequence[Place], claims: Mapping[str, str], label: str, workers: int
-) -> dict[TensorInfo, str]:
-    """The tensors that lie there as claimed."""
-    claimed = [place for place in own if place[0].name in claims]
-    found = in_threads(lambda place: read_digest(descriptor, *place, label), claimed, workers)
+    descriptor: int, own: Sequence[Part], claims: LeafDigests, label: str, workers: int
+) -> LeafDigests:
+    """The parts that lie there as claimed."""
+    claimed = [part for part in own if part.leaf in claims]
+    found = in_threads(lambda part: read_digest(descriptor, part, label), claimed, workers)
     return {
-        info: digest
-        for (info, _), digest in zip(claimed, found, strict=True)
-        if claims[info.name] == digest
+        part.leaf: digest
+        for part, digest in zip(claimed, found, strict=True)
+        if claims[part.leaf] == digest
     }
 
 
@@ -149,9 +149,9 @@ def _heeding(produce: Produce, team: Team) -> Produce:
     return heeding
 
 
-def gathered(joint: Joint, fill: Callable[[], dict[TensorInfo, str]]) -> dict[TensorInfo, str]:
-    """Have every process fill in its part; the digests of all tensors, the source's noted too."""
-    content: dict[TensorInfo, str] = {}
+def gathered(joint: Joint, fill: Callable[[], LeafDigests]) -> LeafDigests:
+    """Have every process fill in its part; the digests of all leaves, the source's noted too."""
+    content = LeafDigests()
     for part, digests in joint.team.together(lambda: (fill(), joint.digests)):
         content |= part
         joint.digests.update(digests)

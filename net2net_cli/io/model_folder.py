@@ -10,19 +10,20 @@ from functools import cached_property
 from pathlib import Path
 
 from net2net_cli.errors import OutputError
+from net2net_cli.io.digest import LeafDigests
 from net2net_cli.io.failures import reported
 from net2net_cli.io.header import render_header
 from net2net_cli.io.shards import INDEX, render_index
 from net2net_cli.io.spool import PIECE, write_all
-from net2net_cli.io.tensor_file import Final, Place, places, reserve, write_header
+from net2net_cli.io.tensor_file import Final, Part, parts_of, reserve, write_header
 from net2net_cli.io.tensors import TensorInfo
 
 Content = bytes | Path
 """A small file: its content, or the file that it is a copy of."""
 
 
-Fill = Callable[[int, Sequence[Place], str], dict[TensorInfo, str]]
-"""Writes the tensors of one file to its descriptor, each at its place; gives the hex digest of
+Fill = Callable[[int, Sequence[Part], str], LeafDigests]
+"""Writes parts of one file's tensors to its descriptor, each at its place; gives the hex digest of
 each that it wrote. Errors call the file by the last argument."""
 
 
@@ -55,14 +56,12 @@ def reserve_shards(shards: Shards, place: Path, label: Path) -> None:
             reserve(descriptor, start + _bytes(shards.files[name]))
 
 
-def fill_shards(
-    shards: Shards, place: Path, label: Path, fill: Fill, *, sync: bool
-) -> dict[TensorInfo, str]:
-    """Write the tensors of every file; the hex digest of each that ``fill`` wrote."""
-    content: dict[TensorInfo, str] = {}
+def fill_shards(shards: Shards, place: Path, label: Path, fill: Fill, *, sync: bool) -> LeafDigests:
+    """Write the tensors of every file; the hex digest of each part that ``fill`` wrote."""
+    content = LeafDigests()
     for name, own in shards.files.items():
         with _opened(place / name, label / name, sync=sync) as descriptor:
-            content |= fill(descriptor, places(own, shards.starts[name]), str(label / name))
+            content |= fill(descriptor, parts_of(own, shards.starts[name]), str(label / name))
     return content
 
 

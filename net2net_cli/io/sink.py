@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from net2net_cli.errors import OutputError
-from net2net_cli.io.digest import tree_digest
+from net2net_cli.io.digest import LeafDigests, tree_digest
 from net2net_cli.io.exchange import publish_folder
 from net2net_cli.io.failures import reported
 from net2net_cli.io.joint import (
@@ -138,7 +138,7 @@ def write_checkpoint(
             _add(temp, finish(), writing.label)
 
     content = writing.run(produce, complete, check, end, workers)
-    return Written(target.shown, tree_digest(content), shards.size, metadata=True)
+    return Written(target.shown, tree_digest(tensors, content), shards.size, metadata=True)
 
 
 def _add(folder: Path, files: Mapping[str, Content], label: Path) -> None:
@@ -166,10 +166,10 @@ class _Writing:
         check: Check | None,
         end: Callable[[Path], None],
         workers: int,
-    ) -> dict[TensorInfo, str]:
+    ) -> LeafDigests:
         """Make room, have every process write its part, ``complete`` it, have every process
         ``check`` it, ``end`` it and give it its name: alone, or by the first process. Gives the
-        digest of each tensor."""
+        digest of each leaf."""
         team = self.joint.team
         with ExitStack() as temporaries:
             begun = self._together(temporaries) if team.size > 1 else self._alone(temporaries)
@@ -213,7 +213,7 @@ class _Writing:
         joint.digests.update(begun.claims.source)
         return begun
 
-    def _filled(self, begun: Begun, produce: Produce, workers: int) -> dict[TensorInfo, str]:
+    def _filled(self, begun: Begun, produce: Produce, workers: int) -> LeafDigests:
         team, shards = self.joint.team, self.shards
         mine = team.share([info for own in shards.files.values() for info in own])
         fill = filling(self.joint, begun, self.file, mine, produce, workers)
@@ -262,7 +262,7 @@ def _write_whole(
             publish(temp, target.file, overwrite=overwrite)
         else:
             _copy_to_stdout(descriptor)
-    return Written(target.shown, tree_digest(content), size, not torch_file)
+    return Written(target.shown, tree_digest(tensors, content), size, not torch_file)
 
 
 def _copy_to_stdout(descriptor: int) -> None:

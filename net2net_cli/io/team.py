@@ -18,10 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
+from heapq import heappop, heappush
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from net2net_cli.errors import Net2NetError
+from net2net_cli.io.digest import Leaf, leaf_bytes, leaves_of
 from net2net_cli.io.tensors import TensorInfo
 
 if TYPE_CHECKING:
@@ -97,21 +99,26 @@ class Team:
     def heed(self) -> None:
         """Raise StoppedError or LostError where it is of no use to go on with this part."""
 
-    def share(self, tensors: Sequence[TensorInfo]) -> frozenset[str]:
-        """The names of the tensors that this process makes."""
+    def share(self, tensors: Sequence[TensorInfo]) -> frozenset[Leaf]:
+        """The parts of tensors that this process makes."""
         return shares(tensors, self.size)[self.rank]
 
 
-def shares(tensors: Sequence[TensorInfo], count: int) -> list[frozenset[str]]:
-    """Names for each of ``count`` processes, about as many bytes for each; the same everywhere:
+def shares(tensors: Sequence[TensorInfo], count: int) -> list[frozenset[Leaf]]:
+    """Leaves for each of ``count`` processes, about as many bytes for each; the same everywhere:
     the largest first, to whoever has least."""
-    names: list[list[str]] = [[] for _ in range(count)]
-    loads = [0] * count
-    for tensor in sorted(tensors, key=lambda t: (-t.nbytes, t.name)):
-        least = loads.index(min(loads))
-        names[least].append(tensor.name)
-        loads[least] += tensor.nbytes
-    return [frozenset(own) for own in names]
+    sizes: dict[Leaf, int] = {}
+    for tensor in tensors:
+        size = leaf_bytes(tensor)
+        for name, number in leaves_of(tensor):
+            sizes[name, number] = min(size, tensor.nbytes - number * size)
+    found: list[list[Leaf]] = [[] for _ in range(count)]
+    loads = [(0, rank) for rank in range(count)]
+    for leaf in sorted(sizes, key=lambda leaf: (-sizes[leaf], leaf)):
+        load, rank = heappop(loads)
+        found[rank].append(leaf)
+        heappush(loads, (load + sizes[leaf], rank))
+    return [frozenset(own) for own in found]
 
 
 class _Status(IntEnum):

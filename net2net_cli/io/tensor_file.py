@@ -1,4 +1,4 @@
-"""The tensors of one output file, made one after another and written to its descriptor."""
+"""The tensors of one output file, made in parts and written to its descriptor."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import local
+from threading import Lock, local
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from blake3 import blake3
+
 from net2net_cli.errors import OutputError
-from net2net_cli.io.digest import TensorHash
+from net2net_cli.io.digest import Leaf, LeafDigests, leaf_bytes
 from net2net_cli.io.failures import reported
 from net2net_cli.io.header import render_header, write_order
 from net2net_cli.io.team import processes_here
@@ -22,70 +24,125 @@ from net2net_cli.io.training import save_torch
 if TYPE_CHECKING:
     import torch
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Copied:
     """A tensor whose bytes are there already: ``read`` fills a buffer with those from some place
-    on. ``digest`` is their hex digest where it is known; ``written`` is given it at the end."""
+    on. ``known`` gives a leaf's digest where it is known, by its number, and ``written`` is told
+    of each that was taken."""
 
     read: Callable[[int, memoryview], None]
-    digest: str | None
-    written: Callable[[str], None]
+    known: Callable[[int], str | None]
+    written: Callable[[int, str], None]
 
 
-Made: TypeAlias = "torch.Tensor | memoryview | Copied | Iterator[torch.Tensor]"
+@dataclass(frozen=True)
+class Rows:
+    """A tensor that is made in rows of ``nbytes``: ``make`` gives those from one to another, in
+    pieces, each of which is valid until the next is asked for. Several threads may ask at once."""
+
+    nbytes: int
+    make: Callable[[int, int], Iterator[torch.Tensor]]
+
+
+Made: TypeAlias = "torch.Tensor | memoryview | Copied | Rows"
 Produce = Callable[[TensorInfo], Made]
-"""Gives a tensor on the CPU, its bytes, or the tensor in pieces of whole rows."""
+"""Gives a tensor on the CPU, its bytes, or how its bytes are made."""
 
 Final = Callable[[], Mapping[str, str]]
 """Gives the metadata once all tensors are made."""
 
 WORKERS = max(1, min(4, (os.cpu_count() or 1) // processes_here()))
-"""How many tensors are made at once where nothing else is asked for."""
+"""How many parts of tensors are made at once where nothing else is asked for."""
 
 
-Place = tuple[TensorInfo, int]
-"""A tensor, and where its bytes start in the file."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a tensor that is made at once: a leaf of its digest, whose bytes are those from
+    ``start`` to ``stop``, and where they start in the file."""
+
+    info: TensorInfo
+    number: int
+    start: int
+    stop: int
+    offset: int
+
+    @property
+    def leaf(self) -> Leaf:
+        """What its digest goes by."""
+        return self.info.name, self.number
 
 
-def places(tensors: Sequence[TensorInfo], start: int) -> list[Place]:
-    """Where each tensor lies in a file whose header has ``start`` bytes, in that order."""
+def parts_of(tensors: Sequence[TensorInfo], start: int) -> list[Part]:
+    """The parts of a file whose header has ``start`` bytes, in the order of their places."""
     found = []
     for info in write_order(tensors):
-        found.append((info, start))
-        start += info.nbytes
+        leaf, size = leaf_bytes(info), info.nbytes
+        for number, at in enumerate(range(0, max(1, size), leaf)):
+            found.append(Part(info, number, at, min(at + leaf, size), start + at))
+        start += size
     return found
 
 
-def write_tensors(
+def write_parts(
     descriptor: int,
-    tensors: Sequence[Place],
+    parts: Sequence[Part],
     produce: Produce,
     label: str,
     workers: int = 1,
-    written: Callable[[TensorInfo, str], None] | None = None,
-) -> dict[TensorInfo, str]:
-    """Writes tensors at their places; gives the hex digest of each, and tells ``written`` of it.
-    Several are made at once, and of each no more than a piece is held."""
+    written: Callable[[Part, str], None] | None = None,
+) -> LeafDigests:
+    """Writes parts of tensors at their places; gives the hex digest of each, and tells ``written``
+    of it. Several are made at once, and of each no more than a piece is held."""
+    making = _Making(produce, parts)
 
-    def write(place: Place) -> str:
-        digest = _write_tensor(descriptor, *place, produce, label)
+    def write(part: Part) -> str:
+        made = making.of(part.info)
+        digest = _write_part(descriptor, part, made, label)
+        making.done(part.info)
         if written:
-            written(place[0], digest)
+            written(part, digest)
         return digest
 
-    digests = in_threads(write, tensors, workers)
-    return {info: digest for (info, _), digest in zip(tensors, digests, strict=True)}
+    digests = in_threads(write, parts, workers)
+    return {part.leaf: digest for part, digest in zip(parts, digests, strict=True)}
 
 
-def in_threads(work: Callable[[Place], T], tensors: Sequence[Place], workers: int) -> list[T]:
+class _Making:
+    """What is asked for once for each tensor, and let go of with its last part."""
+
+    def __init__(self, produce: Produce, parts: Sequence[Part]) -> None:
+        self.produce, self.lock = produce, Lock()
+        self.made: dict[str, Made] = {}
+        self.left: dict[str, int] = {}
+        self.locks = {part.info.name: Lock() for part in parts}
+        for part in parts:
+            self.left[part.info.name] = self.left.get(part.info.name, 0) + 1
+
+    def of(self, info: TensorInfo) -> Made:
+        """How the tensor is made."""
+        with self.locks[info.name]:
+            if info.name not in self.made:
+                self.made[info.name] = self.produce(info)
+            return self.made[info.name]
+
+    def done(self, info: TensorInfo) -> None:
+        """One of its parts is."""
+        with self.lock:
+            self.left[info.name] -= 1
+            if not self.left[info.name]:
+                del self.made[info.name]
+
+
+def in_threads(work: Callable[[S], T], items: Sequence[S], workers: int) -> list[T]:
     """What ``work`` gives for each; the first error ends it."""
     if workers <= 1:
-        return [work(place) for place in tensors]
+        return [work(item) for item in items]
     with ThreadPoolExecutor(workers) as pool:
-        found = [pool.submit(work, place) for place in tensors]
+        found = [pool.submit(work, item) for item in items]
         try:
             return [one.result() for one in found]
         except BaseException:
@@ -93,21 +150,18 @@ def in_threads(work: Callable[[Place], T], tensors: Sequence[Place], workers: in
             raise
 
 
-def _write_tensor(
-    descriptor: int, info: TensorInfo, offset: int, produce: Produce, label: str
-) -> str:
-    made = produce(info)
+def _write_part(descriptor: int, part: Part, made: Made, label: str) -> str:
     if isinstance(made, Copied):
-        return _copy(made, info, descriptor, offset, label)
-    hasher = TensorHash(info)
-    end = offset + info.nbytes
-    for tile in _pieces(made, info):
-        for start in range(0, len(tile), PIECE):
-            piece = tile[start : start + PIECE]
+        return _copy(made, part, descriptor, label)
+    hasher, offset = blake3(), part.offset
+    for whole in _pieces(made, part.info, part.start, part.stop):
+        for start in range(0, len(whole), PIECE):
+            piece = whole[start : start + PIECE]
             hasher.update(piece)
             _write_at(descriptor, piece, offset, label)
             offset += len(piece)
-    assert offset == end, f"{info.name} has {end - offset} bytes less than promised"
+    missing = part.offset + part.stop - part.start - offset
+    assert not missing, f"{part.info.name} has {missing} bytes less than promised"
     return hasher.hexdigest()
 
 
@@ -121,27 +175,26 @@ class _Buffer(local):
 _BUFFER = _Buffer()
 
 
-def _copy(made: Copied, info: TensorInfo, descriptor: int, offset: int, label: str) -> str:
+def _copy(made: Copied, part: Part, descriptor: int, label: str) -> str:
     """Piece by piece: read, hashed and written while it is in the core's own cache."""
-    hasher = TensorHash(info)
-    for at in range(0, info.nbytes, PIECE):
-        piece = _BUFFER.piece[: info.nbytes - at]
+    hasher, known = blake3(), made.known(part.number)
+    for at in range(part.start, part.stop, PIECE):
+        piece = _BUFFER.piece[: part.stop - at]
         made.read(at, piece)
-        if made.digest is None:
+        if known is None:
             hasher.update(piece)
-        _write_at(descriptor, piece, offset + at, label)
-    digest = made.digest or hasher.hexdigest()
-    made.written(digest)
+        _write_at(descriptor, piece, part.offset + at - part.start, label)
+    digest = known or hasher.hexdigest()
+    made.written(part.number, digest)
     return digest
 
 
-def read_digest(descriptor: int, info: TensorInfo, offset: int, label: str) -> str:
-    """The hex digest of the bytes that lie at a tensor's place."""
-    hasher = TensorHash(info)
-    for start in range(0, info.nbytes, PIECE):
+def read_digest(descriptor: int, part: Part, label: str) -> str:
+    """The hex digest of the bytes that lie at a part's place."""
+    hasher, size = blake3(), part.stop - part.start
+    for start in range(0, size, PIECE):
         with reported(OutputError, "read", label):
-            size = min(PIECE, info.nbytes - start)
-            hasher.update(memoryview(os.pread(descriptor, size, offset + start)))
+            hasher.update(os.pread(descriptor, min(PIECE, size - start), part.offset + start))
     return hasher.hexdigest()
 
 
@@ -174,14 +227,24 @@ def _pwrite(descriptor: int, piece: memoryview, offset: int) -> int:
 
 
 def _pieces(
-    made: torch.Tensor | memoryview | Iterator[torch.Tensor], info: TensorInfo
+    made: torch.Tensor | memoryview | Rows, info: TensorInfo, start: int, stop: int
 ) -> Iterator[memoryview]:
-    if not isinstance(made, Iterator):
-        yield _bytes_of(made, info)
+    """The bytes of a tensor from ``start`` to ``stop``."""
+    if not isinstance(made, Rows):
+        yield _bytes_of(made, info)[start:stop]
         return
-    for tile in made:
+    if start == stop:
+        return
+    first, end = start // made.nbytes, -(-stop // made.nbytes)
+    at = first * made.nbytes
+    for tile in made.make(first, end):
         assert str(tile.dtype) == f"torch.{info.dtype}", f"{info.name} is made as {tile.dtype}"
-        yield raw_bytes(tile)
+        data = raw_bytes(tile)
+        # A row that is longer than a leaf is made for each of its leaves.
+        piece = data[max(0, start - at) : max(0, stop - at)]
+        at += len(data)
+        if piece:
+            yield piece
 
 
 def write_safetensors(
@@ -192,13 +255,13 @@ def write_safetensors(
     label: str,
     final: Final | None = None,
     workers: int = 1,
-) -> dict[TensorInfo, str]:
+) -> LeafDigests:
     """Writes a whole file: its room is taken first, its header written last, since the metadata
     that ``final`` gives, of the same length, may be known only once all tensors are made."""
     header = render_header(tensors, metadata)
     with reported(OutputError, "write", label):
         reserve(descriptor, size_of(header, tensors))
-    content = write_tensors(descriptor, places(tensors, len(header)), produce, label, workers)
+    content = write_parts(descriptor, parts_of(tensors, len(header)), produce, label, workers)
     write_header(descriptor, tensors, metadata, label, final)
     return content
 
@@ -221,20 +284,31 @@ def write_torch(
     tensors: Sequence[TensorInfo],
     produce: Produce,
     label: str,
-) -> dict[TensorInfo, str]:
-    """Writes a state dict, held in memory as a whole; gives the hex digest of each tensor."""
-    state, content = {}, {}
+) -> LeafDigests:
+    """Writes a state dict, held in memory as a whole; gives the hex digest of each leaf."""
+    state, content = {}, LeafDigests()
     for info in tensors:
+        data = memoryview(bytearray(info.nbytes))
         made = produce(info)
-        data = _whole(made, info)
-        hasher = TensorHash(info)
-        hasher.update(data)
-        content[info] = digest = hasher.hexdigest()
-        if isinstance(made, Copied):
-            made.written(digest)
-        state[info.name] = from_bytes(data, info).clone()
+        for part in parts_of([info], 0):
+            content[part.leaf] = _hold(made, part, data[part.start : part.stop])
+        state[info.name] = from_bytes(data, info)
     save_torch(state, descriptor, label)
     return content
+
+
+def _hold(made: Made, part: Part, into: memoryview) -> str:
+    if isinstance(made, Copied):
+        made.read(part.start, into)
+    else:
+        at = 0
+        for piece in _pieces(made, part.info, part.start, part.stop):
+            into[at : at + len(piece)] = piece
+            at += len(piece)
+    digest = blake3(into).hexdigest()
+    if isinstance(made, Copied):
+        made.written(part.number, digest)
+    return digest
 
 
 def size_of(header: bytes, tensors: Sequence[TensorInfo]) -> int:
@@ -250,15 +324,6 @@ def reserve(descriptor: int, size: int) -> None:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise
-
-
-def _whole(made: object, info: TensorInfo) -> memoryview:
-    if isinstance(made, Copied):
-        data = memoryview(bytearray(info.nbytes))
-        made.read(0, data)
-        return data
-    pieces = list(_pieces(made, info))  # type: ignore[arg-type]
-    return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
 
 
 def _bytes_of(produced: torch.Tensor | memoryview, info: TensorInfo) -> memoryview:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from net2net_cli.execute import Executor, Measured
+from net2net_cli.io import MemorySource
 from net2net_cli.optimizer.networks import Networks
 from net2net_cli.optimizer.reading import at
 from net2net_cli.optimizer.rest import Averages
@@ -32,7 +33,7 @@ def grown_average(
     }
     buffers = any(name not in networks.before for name in held)
     needed = any(isinstance(r.base, Moments) and not r.base.normal for r in recipes.values())
-    executor = Executor(held.__getitem__, measure() if needed else {})
+    executor = Executor(MemorySource(held, "an average"), measure() if needed else {})
     made = {}
     for name, recipe in recipes.items():
         base = recipe.base

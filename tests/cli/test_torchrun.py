@@ -68,7 +68,7 @@ def noted(folder: Path) -> dict[str, set[str]]:
     found = {}
     for path in folder.glob(".*.log"):
         lines = [json.loads(line) for line in path.read_text().split("\n")[:-1] if line]
-        found[path.name] = {name for kind, name, _ in lines if kind == "written"}
+        found[path.name] = {name for kind, name, *_ in lines if kind == "written"}
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from net2net_cli.errors import OutputError, UsageError
-from net2net_cli.io import Joint, TensorInfo, write_checkpoint
+from net2net_cli.io import Joint, TensorInfo, digest, write_checkpoint
 from net2net_cli.io.team import LostError, Team, first, in_team, restart_follows, shares
 from net2net_cli.io.temporary import stale_temporaries
 from tests.support.checkpoints import infos, names, state
@@ -40,8 +40,11 @@ def content(path):
     return {part.name: part.read_bytes() for part in path.iterdir()}
 
 
+@pytest.mark.parametrize("leaf", [64 * 2**20, 16])
 @pytest.mark.parametrize("name", ["x.safetensors", "x/", "x.pt"])
-def test_what_several_write_is_what_one_writes(tmp_path, name):
+def test_what_several_write_is_what_one_writes(tmp_path, monkeypatch, name, leaf):
+    """A tensor is divided among them where it has several leaves."""
+    monkeypatch.setattr(digest, "LEAF", leaf)
     options = {"shard_bytes": 100} if name == "x/" else {}
     (tmp_path / "one").mkdir()
     (tmp_path / "many").mkdir()
@@ -58,24 +61,31 @@ def test_each_tensor_is_made_by_one_and_all_know_the_source_s_digests(tmp_path):
     def part(team):
         def produce(info):
             made.append(info.name)
-            digests[team.rank][f"old.{info.name}"] = "ab"
+            digests[team.rank][f"old.{info.name}", 0] = "ab"
             return state()[info.name]
 
         write(f"{tmp_path}/x", team, produce, digests=digests[team.rank])
 
     run(SIZE, part)
     assert sorted(made) == sorted(state())
-    assert digests == [dict.fromkeys((f"old.{name}" for name in state()), "ab")] * SIZE
+    assert digests == [dict.fromkeys(((f"old.{name}", 0) for name in state()), "ab")] * SIZE
 
 
 def test_bytes_are_shared_out_evenly_and_everywhere_alike():
     tensors = [TensorInfo(f"t{i}", "float32", (i * i,)) for i in range(40)]
     parts = shares(tensors, 4)
     assert parts == shares(tensors[::-1], 4)
-    assert sorted(name for part in parts for name in part) == sorted(t.name for t in tensors)
-    loads = [sum(t.nbytes for t in tensors if t.name in part) for part in parts]
+    assert sorted(leaf for part in parts for leaf in part) == sorted((t.name, 0) for t in tensors)
+    loads = [sum(t.nbytes for t in tensors if (t.name, 0) in part) for part in parts]
     assert max(loads) - min(loads) <= 0.01 * sum(loads)
-    assert shares(tensors[:1], 3) == [frozenset({"t0"}), frozenset(), frozenset()]
+    assert shares(tensors[:1], 3) == [frozenset({("t0", 0)}), frozenset(), frozenset()]
+
+
+def test_the_largest_tensor_is_shared_out_too():
+    big = TensorInfo("big", "bfloat16", (128_000, 4096))
+    parts = shares([big, TensorInfo("small", "float32", (10,))], 4)
+    assert {len(part) for part in parts} <= {4, 5}
+    assert sum(len(part) for part in parts) == 17
 
 
 @pytest.mark.parametrize("rank", range(SIZE))

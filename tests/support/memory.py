@@ -162,7 +162,7 @@ class Judge:
 
     def student(self, growth: Growth) -> Student:
         """The student that a growth comes to."""
-        executor = Executor(self.model.source.tensor, self._measured(growth.recipes))
+        executor = Executor(self.model.source, self._measured(growth.recipes))
         state = {r.name: executor.make(r) for r in growth.recipes}
         for r in growth.recipes:
             assert tuple(state[r.name].shape) == r.shape
