@@ -19,8 +19,9 @@ The factors are drawn in 8 bits, which are bits of a bfloat16: an exponent and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -138,7 +139,7 @@ class Sharing:
 
     def _share(self, block: Tensor, drawn: Tensor | None, *, wild: bool) -> None:
         """[rows, positions, inner], and its draws [rows, draws, inner]."""
-        for places, taken, length in self._classes():
+        for places, taken, length in self._classes:
             parts = [_taken(block, at) for at in places]
             mine = None if drawn is None else _taken(drawn, taken)
             for number, cut in enumerate(cuts(len(places), self.split)):
@@ -149,31 +150,21 @@ class Sharing:
                 if isinstance(at, Tensor):
                     block.index_copy_(1, at.to(block.device), part)
 
-    def _classes(self) -> Iterator[tuple[Sequence[slice | Tensor], slice | Tensor, int]]:
+    @cached_property
+    def _classes(self) -> Sequence[tuple[Sequence[slice | Tensor], slice | Tensor, int]]:
         """Weights that are shared out at once: the places of their first copies, their second ones
         and so on, their draws' (all of the first cut's, then the second's), how many they are."""
-        if not self.short:
-            for run in self.runs:
-                places = [slice(p, p + run.length) for p in run.places]
-                yield (
-                    places,
-                    slice(run.draws, run.draws + run.length * (run.count - 1)),
-                    run.length,
-                )
-            return
-        for count in sorted({run.count for run in self.runs}):
-            runs = [run for run in self.runs if run.count == count]
-            steps = [torch.arange(run.length) for run in runs]
-            gathered = [
-                torch.cat([run.places[k] + step for run, step in zip(runs, steps, strict=True)])
-                for k in range(count)
-            ]
-            draws = [
-                run.draws + number * run.length + step
-                for number in range(count - 1)
-                for run, step in zip(runs, steps, strict=True)
-            ]
-            yield gathered, torch.cat(draws), len(gathered[0])
+        if self.short:
+            counts = sorted({run.count for run in self.runs})
+            return [_scattered([run for run in self.runs if run.count == c]) for c in counts]
+        return [
+            (
+                [slice(place, place + run.length) for place in run.places],
+                slice(run.draws, run.draws + run.length * (run.count - 1)),
+                run.length,
+            )
+            for run in self.runs
+        ]
 
     def rows(self, value: Tensor, stream: Stream, start: int, *, wild: bool) -> None:
         """Share out what lies along the first axis, of which ``value`` holds the positions from
@@ -205,6 +196,15 @@ class Sharing:
                 bits = stream.bits(at * inner, rows.numel()).view(rows.shape).to(rows.device)
             left, right = (rows, other) if copy < cut.middle else (other, rows)
             _cut(rows, left, right, bits, cut, self.split, wild=wild)
+
+
+def _scattered(runs: Sequence[Run]) -> tuple[Sequence[Tensor], Tensor, int]:
+    """Weights with equally many copies as one class."""
+    steps = [torch.arange(run.length) for run in runs]
+    count, both = runs[0].count, list(zip(runs, steps, strict=True))
+    places = [torch.cat([run.places[k] + step for run, step in both]) for k in range(count)]
+    draws = [run.draws + k * run.length + step for k in range(count - 1) for run, step in both]
+    return places, torch.cat(draws), len(places[0])
 
 
 def _taken(value: Tensor, at: slice | Tensor) -> Tensor:
