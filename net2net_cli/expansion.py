@@ -49,8 +49,10 @@ class Expansion:
 def expand(kind: Kind, before: int, after: int, key: str) -> Expansion:
     """The expansion of that kind; ``key`` (seed and name) decides which features are copied.
 
-    duplicate copies every old feature equally often as far as that goes, in an order drawn from
-    the key; even needs ``after`` to be a multiple of ``before``. Raises ValueError otherwise.
+    duplicate copies every old feature equally often as far as that goes; which ones are copied
+    once more is drawn from the key. Copies lie in the order of what they copy, so that they are
+    written in long runs. even needs ``after`` to be a multiple of ``before``. Raises ValueError
+    otherwise.
     """
     if after < before or before < 0 or (before == 0 and kind != "fresh"):
         raise ValueError(f"{kind} cannot take {before} features to {after}")
@@ -59,8 +61,8 @@ def expand(kind: Kind, before: int, after: int, key: str) -> Expansion:
     old = tuple(range(before))
     count = after - before
     if kind in ("duplicate", "even"):
-        new = tuple(n for turn in range(-(-count // before)) for n in _shuffled(before, key, turn))
-        return Expansion(kind, before, after, old + new[:count])
+        chosen = tuple(_drawn(before, count % before, key))
+        return Expansion(kind, before, after, old * (after // before) + chosen)
     return Expansion(kind, before, after, old + (NEW,) * count)
 
 
@@ -69,13 +71,13 @@ def unchanged(size: int) -> Expansion:
     return Expansion("duplicate", size, size, tuple(range(size)))
 
 
-def _shuffled(size: int, key: str, turn: int) -> list[int]:
-    """An order of the old features that depends on nothing but the key (on any platform)."""
+def _drawn(size: int, count: int, key: str) -> list[int]:
+    """Some of the old features, in order; which, depends on the key alone (on any platform)."""
 
     def rank(unit: int) -> bytes:
-        return hashlib.blake2b(f"{key}/{turn}/{unit}".encode(), digest_size=8).digest()
+        return hashlib.blake2b(f"{key}/{unit}".encode(), digest_size=8).digest()
 
-    return sorted(range(size), key=rank)
+    return sorted(sorted(range(size), key=rank)[:count])
 
 
 def encode(expansion: Expansion) -> list[dict[int, Fraction]]:

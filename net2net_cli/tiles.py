@@ -28,7 +28,7 @@ from net2net_cli.splits import LONG, Sharing
 TILE = 2**20
 """Entries of a tensor that are made at once: 2 MB of a half type, 8 MB while they are float64."""
 
-SAMPLED = 2**10
+SAMPLED = (2**7, 2**10)
 """How large a tensor is, so many of its rows and columns tell."""
 
 LONGEST = 2**21
@@ -359,9 +359,9 @@ class Tiles:
     def _sample(self) -> Tensor:
         """Some entries of the base, evenly spaced."""
         assert self.base is not None
-        rows = range(0, self.before, -(-self.before // SAMPLED))
+        rows = range(0, self.before, -(-self.before // SAMPLED[0]))
         row = torch.empty((1, prod(self.old)), dtype=self.base.dtype)
-        step, found = -(-row.numel() // SAMPLED), []
+        step, found = -(-row.numel() // SAMPLED[1]), []
         for number in rows:
             self.base.fill(number, row)
             found.append(row[:, ::step].clone())

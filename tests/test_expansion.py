@@ -80,7 +80,14 @@ def test_which_features_are_copied_depends_on_the_key_alone() -> None:
 
 
 def test_the_order_is_the_same_on_every_machine() -> None:
-    assert expand("duplicate", 5, 12, "0/fc1").index[5:] == (0, 1, 2, 4, 3, 0, 3)
+    assert expand("duplicate", 8, 20, "0/w").index[8:] == (*range(8), 3, 4, 5, 7)
+
+
+@given(SIZES, st.integers(0, 12), st.text(max_size=3))
+def test_copies_lie_in_the_order_of_what_they_copy(n: int, more: int, key: str) -> None:
+    index = expand("duplicate", n, n + more, key).index
+    turns = [index[at : at + n] for at in range(0, n + more, n)]
+    assert all(turn == tuple(sorted(set(turn))) for turn in turns)
 
 
 @given(expansions(), st.data())
