@@ -249,7 +249,8 @@ def not_finite(model: Model, team: Team = ALONE) -> tuple[str, ...]:
     """A warning that names the tensors with NaN or infinite values, where there are any. A team's
     processes each look at some of them."""
     source = model.source
-    mine = sorted({name for name, _ in team.share(list(source.tensors.values()))})
+    largest = sorted(source.tensors.values(), key=lambda info: -info.nbytes)
+    mine = [info.name for info in largest[team.rank :: team.size]]
     looked = team.together(lambda: [name for name in mine if not _finite(source.tensor(name))])
     found = {name for part in looked for name in part}
     names = [name for name in source.tensors if name in found]
