@@ -31,6 +31,7 @@ from net2net_cli.io import (
     open_source,
     write_checkpoint,
 )
+from net2net_cli.io.dcp import wrapped
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import Layout
 from net2net_cli.opening import (
@@ -172,6 +173,10 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
             final=lambda: _metadata(plan, _teacher_digest(plan, model)),
             workers=options.workers,
             joint=joint,
+            training=lambda weights: {
+                **wrapped(model.source, weights),
+                **(state.joined(measure) if state else {}),
+            },
         )
         if state and way:
             way.publish(written.path, overwrite=options.overwrite)

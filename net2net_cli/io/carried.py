@@ -17,7 +17,7 @@ _LEFT = (
     ".*", "config.json", "net2net.json", "spec.yaml",
     # weights, also those of other frameworks
     "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.index.json", "*.gguf", "*.onnx",
-    "*.onnx_data", "*.msgpack", "*.h5", "*.ot", "*.npz",
+    "*.onnx_data", "*.msgpack", "*.h5", "*.ot", "*.npz", "*.distcp",
     # sentence-transformers' list of folders, which are not carried; without it, it takes the mean
     "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
     # an adapter's, which libraries would load on top of the grown model

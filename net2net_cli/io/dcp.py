@@ -8,13 +8,14 @@ torch writes there are made of it, anything else is refused, never run.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from net2net_cli.errors import CheckpointError
+from net2net_cli.errors import CheckpointError, OutputError
 from net2net_cli.io.checkpoint import Source
 from net2net_cli.io.dtypes import SIZES
 from net2net_cli.io.failures import reported, shown
@@ -24,7 +25,13 @@ from net2net_cli.io.torch_file import WRAPPERS
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 METADATA = ".metadata"
+
+OWN = "net2net"
+"""Under which key a folder that net2net wrote holds what a safetensors file has as metadata."""
 
 Key = tuple[str | int, ...]
 """Where an item stands in the nested dictionary that was saved."""
@@ -175,9 +182,10 @@ class DcpSource(Source):
     """The weights in a DCP folder: those under `model`, or all that stand by themselves."""
 
     def __init__(self, path: Path, label: str) -> None:
-        self.label, self.path, self.metadata = label, path, {}
+        self.label, self.path = label, path
         self.contents = Contents(path, label)
-        self._weights = weights(self.contents)
+        self.metadata = dict(self._noted())
+        self.wrapper, self._weights = weights(self.contents)
         if not self._weights:
             raise CheckpointError("it holds no weights", where=shown(label))
         self.files = tuple(sorted(p for p in path.iterdir() if p.is_file()))
@@ -186,6 +194,12 @@ class DcpSource(Source):
             for name, item in self._weights.items()
             if item.info
         }
+
+    def _noted(self) -> Iterator[tuple[str, str]]:
+        """What net2net noted when it wrote the folder."""
+        for item in self.contents.items:
+            if item.key[0] == OWN and len(item.key) == 2 and item.info is None:
+                yield str(item.key[1]), str(self.contents.read(item))
 
     def raw(self, name: str) -> memoryview:
         """The tensor's bytes, in memory of their own."""
@@ -199,18 +213,26 @@ class DcpSource(Source):
         found: Any = {}
         used = {item.key for item in self._weights.values()}
         for item in self.contents.items:
-            if item.key not in used:
+            if item.key not in used and item.key[0] != OWN:
                 _put(found, item.key, self.contents.read(item))
         return _lists(found)
 
 
-def weights(contents: Contents) -> Mapping[str, Item]:
-    """The tensors of the network by name."""
+def weights(contents: Contents) -> tuple[str | None, Mapping[str, Item]]:
+    """The tensors of the network by name, and the key that they lie under, if they do. Single
+    numbers without a module's name are none of them."""
     for wrapper in WRAPPERS:
         inside = [i for i in contents.items if i.info and len(i.key) == 2 and i.key[0] == wrapper]
         if inside:
-            return {str(item.key[1]): item for item in inside}
-    return {str(i.key[0]): i for i in contents.items if i.info and len(i.key) == 1}
+            return wrapper, {str(item.key[1]): item for item in inside}
+    alone = [i for i in contents.items if i.info and len(i.key) == 1]
+    return None, {n: i for i in alone if "." in (n := str(i.key[0])) or (i.info and i.info.shape)}
+
+
+def wrapped(source: Source, state: Mapping[str, Tensor]) -> Mapping[str, Any]:
+    """The student's weights under the key that its teacher's lie under in a DCP, or `model`."""
+    wrapper = source.wrapper if isinstance(source, DcpSource) else WRAPPERS[-1]
+    return state if wrapper is None else {wrapper: dict(state)}
 
 
 def _put(found: Any, key: Key, value: Any) -> None:
@@ -227,3 +249,31 @@ def _lists(data: Any) -> Any:
     if inner and all(isinstance(key, int) for key in inner):
         return [inner[key] for key in sorted(inner)]
     return inner
+
+
+def save(folder: Path, content: Mapping[str, Any], metadata: Mapping[str, str], label: str) -> None:
+    """Writes a DCP folder. Its bytes hold no path and no time. OutputError where that fails."""
+    import warnings
+
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.filesystem import FileSystemWriter
+    from torch.distributed.checkpoint.state_dict_saver import save as save_dcp
+
+    content = {**content, OWN: dict(metadata)}
+    writer = FileSystemWriter(folder, single_file_per_rank=True, sync_files=True)
+    with reported(OutputError, "write", label):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of there being no process group
+                save_dcp(content, storage_writer=writer, no_dist=True)
+        except CheckpointException as error:
+            failure = next(iter(error.failures.values()))[0]
+            if isinstance(failure, OSError):
+                raise failure from error
+            raise
+        found = _metadata(folder, label)
+        found.storage_meta = None  # the folder's name, and a number drawn for the run
+        with (folder / METADATA).open("wb") as stream:
+            pickle.dump(found, stream)
+            stream.flush()
+            os.fsync(stream.fileno())

@@ -16,7 +16,15 @@ from net2net_cli.io.shards import INDEX, SINGLE, TORCH_INDEX, TORCH_SINGLE
 from net2net_cli.io.temporary import exists_error
 
 _EFFECTIVE = os.access in os.supports_effective_ids
-_MODEL = (SINGLE, INDEX, "model-*.safetensors", TORCH_SINGLE, TORCH_INDEX, "pytorch_model-*.bin")
+_MODEL = (
+    ".metadata",
+    SINGLE,
+    INDEX,
+    "model-*.safetensors",
+    TORCH_SINGLE,
+    TORCH_INDEX,
+    "pytorch_model-*.bin",
+)
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from net2net_cli.errors import OutputError
 from net2net_cli.io.digest import LeafDigests, tree_digest
@@ -53,14 +54,19 @@ from net2net_cli.io.tensor_file import (
     WORKERS,
     Final,
     Produce,
+    collect,
     write_safetensors,
     write_torch,
 )
 from net2net_cli.io.tensors import TensorInfo
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["Produce", "Written", "check_output", "stale_temporaries", "write_checkpoint"]
 
 Check = Callable[[Path], None]
+Training = Callable[[Mapping[str, "Tensor"]], Mapping[str, Any]]
 Finish = Callable[[], Mapping[str, bytes]]
 
 
@@ -93,6 +99,7 @@ def write_checkpoint(
     final: Final | None = None,
     workers: int = WORKERS,
     joint: Joint = ALONE,
+    training: Training | None = None,
 ) -> Written:
     """Writes the tensors to a file, a folder or ``-``; ``produce`` is called once for each, from
     ``workers`` threads at once. ``final`` gives the metadata once all are made, of the same length.
@@ -102,6 +109,9 @@ def write_checkpoint(
     GB) limits the tensors in a file, and ``files`` lie beside them. What is written has a temporary
     name, is given to ``check``, and is renamed only when that returned; the files that ``finish``
     then gives go into the folder too. Whatever is raised leaves nothing behind.
+
+    A folder of torch.distributed.checkpoint (held in memory, too) has what ``training``
+    makes of the weights.
 
     Several processes that all call it share the work by ``joint``; ``finish`` and ``final`` are the
     first one's, ``check`` is everybody's. What cannot be divided (see Target), the first one writes
@@ -119,8 +129,14 @@ def write_checkpoint(
     assert folder or finish is None, "a file has no other files beside it"
     if not target.divisible or target.file is None:
         return joint.team.lead(
-            lambda: _write_whole(
-                target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
+            lambda: (
+                _write_whole(
+                    target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
+                )
+                if target.format != "dcp"
+                else _write_dcp(
+                    target, tensors, metadata, produce, check, final, training, overwrite=overwrite
+                )
             )
         )
     shards = Shards(split(tensors, shard_bytes) if folder else {"": tensors}, metadata)
@@ -263,6 +279,33 @@ def _write_whole(
         else:
             _copy_to_stdout(descriptor)
     return Written(target.shown, tree_digest(tensors, content), size, not torch_file)
+
+
+def _write_dcp(
+    target: Target,
+    tensors: Sequence[TensorInfo],
+    metadata: Mapping[str, str],
+    produce: Produce,
+    check: Check | None,
+    final: Final | None,
+    training: Training | None,
+    *,
+    overwrite: bool,
+) -> Written:
+    """A folder of torch.distributed.checkpoint."""
+    from net2net_cli.io.dcp import save
+
+    assert target.file is not None
+    label = target.shown or target.file
+    with temporary_folder(target.file) as temp:
+        state, content = collect(tensors, produce)
+        whole = training(state) if training else {"model": state}
+        save(temp, whole, final() if final else metadata, str(label))
+        if check:
+            check(temp)
+        size = sum(path.stat().st_size for path in temp.iterdir())
+        publish_folder(temp, target.file, overwrite=overwrite)
+    return Written(target.shown, tree_digest(tensors, content), size, metadata=True)
 
 
 def _copy_to_stdout(descriptor: int) -> None:

@@ -15,6 +15,9 @@ from net2net_cli.io.occupied import check_folder
 from net2net_cli.io.temporary import exists_error
 from net2net_cli.io.torch_file import ENDINGS as TORCH_ENDINGS
 
+DCP = ".dcp"
+"""The ending of a folder that is to be one of torch.distributed.checkpoint."""
+
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
@@ -28,18 +31,18 @@ class Target:
 
     shown: Path | None
     file: Path | None
-    format: Literal["safetensors", "torch", "folder"]
+    format: Literal["safetensors", "torch", "folder", "dcp"]
 
     @property
     def divisible(self) -> bool:
         """Whether several processes can write it together."""
-        return self.format != "torch" and self.file is not None
+        return self.format not in ("torch", "dcp") and self.file is not None
 
 
 def check_output(
     output: str, sources: Sequence[Path] = (), *, overwrite: bool = False, folders: bool = True
 ) -> Target:
-    """Where the output goes: a file, a folder (``OUT/``, or one that is there) or ``-``.
+    """Where the output goes: a file, a folder (``OUT/``, ``OUT.dcp``, one that is there) or ``-``.
 
     OutputError where it exists and ``overwrite`` is false, is one of ``sources`` (files or
     folders), has no folder to lie in, is no plain file or no folder that may be replaced
@@ -57,14 +60,14 @@ def check_output(
     with reported(OutputError, "write", output):
         path = Path(output)
         file = Path(os.path.realpath(path))
-        if output.endswith(os.sep) or path.is_dir():
+        if output.endswith(os.sep) or path.is_dir() or path.suffix == DCP:
             if not folders:
                 raise OutputError(
                     f"`{shown(output)}` names a folder", hint="name a file to be written"
                 )
             _check_parent(file.parent, path)
             check_folder(file, path, sources, overwrite=overwrite)
-            return Target(path, file, "folder")
+            return Target(path, file, "dcp" if path.suffix == DCP else "folder")
         _check_parent(file.parent, path)
         _check_file(file, path, sources, overwrite=overwrite)
     return Target(path, file, "torch" if path.suffix in TORCH_ENDINGS else "safetensors")

@@ -286,6 +286,15 @@ def write_torch(
     label: str,
 ) -> LeafDigests:
     """Writes a state dict, held in memory as a whole; gives the hex digest of each leaf."""
+    state, content = collect(tensors, produce)
+    save_torch(state, descriptor, label)
+    return content
+
+
+def collect(
+    tensors: Sequence[TensorInfo], produce: Produce
+) -> tuple[dict[str, torch.Tensor], LeafDigests]:
+    """All tensors, in memory, by name, and the hex digest of each leaf."""
     state, content = {}, LeafDigests()
     for info in tensors:
         data = memoryview(bytearray(info.nbytes))
@@ -293,8 +302,7 @@ def write_torch(
         for part in parts_of([info], 0):
             content[part.leaf] = _hold(made, part, data[part.start : part.stop])
         state[info.name] = from_bytes(data, info)
-    save_torch(state, descriptor, label)
-    return content
+    return state, content
 
 
 def _hold(made: Made, part: Part, into: memoryview) -> str:

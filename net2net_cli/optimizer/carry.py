@@ -96,16 +96,17 @@ class Carrying:
             if any(optimizer.state.values()) and not optimizer.state.get(number)
         )
 
-    def content(self, measure: Callable[[], Measured]) -> Any:
+    def content(self, measure: Callable[[], Measured], *, named: bool = False) -> Any:
         """What the student's file holds. ``measure`` gives the statistics for inserted BatchNorms,
-        which averages of the weights have as well."""
+        which averages of the weights have as well. ``named``: parameters go by their names, as in
+        torch.distributed.checkpoint, and not by numbers."""
         from net2net_cli.optimizer.averaging import grown_average
 
         changed: dict[Path, Any] = {}
         first = 0
         for optimizer in self.optimizers:
             last = first + len(optimizer.groups)
-            changed[optimizer.path] = self._optimizer(optimizer, first, last)
+            changed[optimizer.path] = self._optimizer(optimizer, first, last, named=named)
             first = last
         for average in self.averages:
             names = [n for group in self.made for n in group]
@@ -113,7 +114,9 @@ class Carrying:
         left_out = WRAPPERS if self.optimizers[0].path else ()
         return replaced(self.data, changed, left_out)
 
-    def _optimizer(self, optimizer: Optimizer, first: int, last: int) -> dict[str, Any]:
+    def _optimizer(
+        self, optimizer: Optimizer, first: int, last: int, *, named: bool
+    ) -> dict[str, Any]:
         """One state dict: torch's numbers run through its groups, as do names where it has them."""
         from net2net_cli.optimizer.growing import Grower, fresh_state
 
@@ -123,8 +126,8 @@ class Carrying:
         state: dict[Any, Any] = {}
         made, number = [], 0
         for group, names in zip(optimizer.groups, self.made[first:last], strict=True):
-            named = bool(group["params"]) and isinstance(group["params"][0], str)
-            keys: list[Any] = list(names) if named else list(range(number, number + len(names)))
+            by_name = named or (bool(group["params"]) and isinstance(group["params"][0], str))
+            keys: list[Any] = list(names) if by_name else list(range(number, number + len(names)))
             number += len(names)
             for key, name in zip(keys, names, strict=True):
                 growth = self.growths.get(name)
@@ -135,8 +138,9 @@ class Carrying:
                     state[key] = fresh_state(optimizer.kind, group, self.networks.after[name])
             also = {"param_names": list(names)} if "param_names" in group else {}
             made.append({**group, "params": keys, **also})
+        found = {"state": state, "param_groups": made}
         noted = {"param_names": [list(names) for names in self.made[first:last]]}
-        return {"state": state, "param_groups": made, OWN: noted}
+        return found if named else {**found, OWN: noted}
 
 
 def match(data: Any, file: str, networks: Networks, how: Map, *, reset: bool) -> Carrying:

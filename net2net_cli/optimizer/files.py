@@ -45,11 +45,13 @@ class StateOptions:
 @dataclass(frozen=True)
 class Place:
     """Where the student's state goes: a file of its own, or ``inside``, the name of one in the
-    student's folder; ``shown`` is how a user would name it."""
+    student's folder; ``shown`` is how a user would name it. ``joined``: it is written with the
+    weights, as a part of them."""
 
     target: Target | None
     inside: str | None
     shown: Path
+    joined: bool = False
 
 
 def find_state(source: Source) -> Path | None:
@@ -88,6 +90,14 @@ def read_state(file: Path) -> Any:
     return read_training(file)
 
 
+def is_flat(file: Path) -> bool:
+    """Whether a state is in a folder of torch.distributed.checkpoint, with dots in its keys."""
+    if not (file / METADATA).is_file():
+        return False
+    data = DcpSource(file, str(file)).training()
+    return not holds_optimizer(data) and holds_optimizer(nested(data))
+
+
 def _inside(folder: Path) -> str | None:
     there = next((name for name in NAMES if (folder / name).is_file()), None)
     return f"did you mean `{shown(folder / there)}`?" if there else None
@@ -108,6 +118,9 @@ def place_of(
         assert student.shown is not None
         inside = file.name if file.name in NAMES else NAMES[0]
         return Place(None, inside, student.shown / inside)
+    if options.out is None and student.format == "dcp":
+        assert student.shown is not None
+        return Place(None, None, student.shown, joined=True)
     name = options.out
     if name is None:
         if student.shown is None:

@@ -38,3 +38,20 @@ def _state_dict(data: Mapping[str, Any]) -> dict[str, Any]:
         else:
             like["params"].append(name)
     return {"state": state, "param_groups": groups}
+
+
+def flattened(data: Any) -> Any:
+    """The content with every state dict in it flat again."""
+    if not isinstance(data, Mapping):
+        return [flattened(item) for item in data] if isinstance(data, list) else data
+    if set(data) == {"state", "param_groups"}:
+        found = {
+            f"{_STATE}{name}.{key}": value
+            for name, values in data["state"].items()
+            for key, value in values.items()
+        }
+        for group in data["param_groups"]:
+            for name in group["params"]:
+                found |= {f"{_GROUPS}{name}.{k}": v for k, v in group.items() if k != "params"}
+        return found
+    return {key: flattened(value) for key, value in data.items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from net2net_cli.errors import UsageError
 from net2net_cli.io import Target
@@ -18,12 +18,15 @@ from net2net_cli.optimizer.files import (
     Place,
     StateOptions,
     find_state,
+    is_flat,
     others_beside,
     pending,
     place_of,
     read_state,
 )
+from net2net_cli.optimizer.flattened import flattened
 from net2net_cli.optimizer.orders import networks
+from net2net_cli.optimizer.reading import is_optimizer
 from net2net_cli.plan import Plan
 from net2net_cli.recipe import Recipe
 
@@ -33,11 +36,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StateRun:
-    """A state that fits, and where it goes. ``files`` go into the student's folder with it."""
+    """A state that fits, and where it goes. ``files`` go into the student's folder with it;
+    ``flat``: it had flat state dicts, and gets such again where it is joined to the weights."""
 
     carrying: Carrying
     place: Place
     files: dict[str, Path]
+    flat: bool = False
 
     @contextmanager
     def writing(self) -> Iterator[Pending]:
@@ -47,7 +52,18 @@ class StateRun:
 
     def write(self, way: Pending, student: Path, measure: Callable[[], Measured]) -> None:
         """Make the student's state and write it, once the ``student`` is verified."""
-        way.write(self.carrying.content(measure), student)
+        if not self.place.joined:
+            way.write(self.carrying.content(measure), student)
+
+    def joined(self, measure: Callable[[], Measured]) -> Mapping[str, Any]:
+        """What lies beside the weights in a student of torch.distributed.checkpoint."""
+        if not self.place.joined:
+            return {}
+        content = self.carrying.content(measure, named=True)
+        content = {"optim": content} if is_optimizer(content) else content
+        found = flattened(content) if self.flat else content
+        assert isinstance(found, Mapping)
+        return found
 
     def summary(self, way: Pending) -> Carried:
         """What became of it."""
@@ -89,4 +105,4 @@ def state_run(
         reset=options.reset,
     )
     beside = place.inside is not None and file.parent == model.source.path
-    return StateRun(carrying, place, others_beside(file) if beside else {})
+    return StateRun(carrying, place, others_beside(file) if beside else {}, is_flat(file))

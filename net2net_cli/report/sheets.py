@@ -343,7 +343,7 @@ def _carried(found: Carried) -> list[str]:
     by = f" by the {found.map} map" if found.map else ""
     did = "started afresh" if found.reset else f"carried on{by}"
     new = f", {counted(found.new, 'new one')}" if found.new else ""
-    file = f"wrote {found.written}, {bytes_of(found.nbytes)}"
+    file = f"wrote {found.written}, {bytes_of(found.nbytes)}" if found.nbytes else "in it"
     count = counted(found.grown, "parameter")
     lines = [f"{file}: {kinds}, {did}, {count}{new}, in {found.order}"]
     if found.without:

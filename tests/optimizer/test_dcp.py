@@ -59,6 +59,33 @@ def test_weights_and_optimizer_grow(net2net: Net2Net, run: Run, flat: bool) -> N
     assert apart(student.optimizer.state_dict(), wanted) <= 1e-12
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_torch_reads_what_is_written(net2net: Net2Net, run: Run, flat: bool) -> None:
+    """As a training script would: into the student's own state dicts, in place."""
+    saved(run, "step-5", flat=flat, epoch=torch.tensor(3))
+    save(run, Path())
+    net2net("grow", "step-5", "--source-spec", "net.yaml", *HOW, "-o", "student.dcp")
+    net2net("grow", "teacher.pt", "--source-spec", "net.yaml", *HOW, "-o", "b.pt",
+            "--optimizer", "teacher.opt.pt")  # fmt: skip
+    student = trained(mlp(17, 30), optim.AdamW)
+    options = StateDictOptions(flatten_optimizer_state_dict=flat)
+    weights, state = get_state_dict(student.network, student.optimizer, options=options)
+    content = {**weights, "optimizer": state} if flat else {"model": weights, "optim": state}
+    content["epoch"] = torch.tensor(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.load(content, checkpoint_id="student.dcp", no_dist=True)
+    assert int(content["epoch"]) == 3
+    for name, value in torch.load("b.pt").items():
+        assert torch.equal(weights[name], value)
+    set_optimizer_state_dict(student.network, student.optimizer, state, options=options)
+    assert apart(student.optimizer.state_dict(), torch.load("b.optimizer.pt")) <= 1e-12
+    first = {p.name: p.read_bytes() for p in Path("student.dcp").iterdir()}
+    net2net("grow", "step-5", "--source-spec", "net.yaml", *HOW, "-o", "student.dcp", "--overwrite")
+    assert first == {p.name: p.read_bytes() for p in Path("student.dcp").iterdir()}
+    net2net("widen", "student.dcp", "--layer", "fc1", "--to", 20, "-o", "wider.dcp")
+
+
 def test_chunks_of_several_ranks_are_joined(net2net: Net2Net, folder: Path) -> None:
     """Two files, each with half of the rows, as two ranks of FSDP leave them."""
     from torch.distributed.checkpoint.metadata import (
