@@ -301,7 +301,7 @@ class State:
             show_default=True,
             rich_help_panel=OUT,
         ),
-    ] = "gradient"
+    ] = "step"
     optimizer_reset: Annotated[
         bool,
         Option(

@@ -38,7 +38,7 @@ class StateOptions:
 
     file: Path | None = None
     out: str | None = None
-    map: Map = "gradient"
+    map: Map = "step"
     reset: bool = False
 
 

@@ -114,7 +114,8 @@ def grow(net2net: Net2Net, name: str, *options: Any) -> None:
     """Grow `name`.pt and its state to `name`-grown."""
     net2net(
         "grow", f"{name}.pt", "--source-spec", "spec.yaml", "--optimizer", f"{name}.opt.pt",
-        "--optimizer-out", f"{name}-grown.opt.pt", *options, "-o", f"{name}-grown.pt",
+        "--optimizer-out", f"{name}-grown.opt.pt", "--optimizer-map", "gradient",
+        *options, "-o", f"{name}-grown.pt",
     )  # fmt: skip
 
 

@@ -96,3 +96,29 @@ def test_old_weights_take_their_teachers_step(
 def _tanh(network: torch.nn.Sequential) -> torch.nn.Sequential:
     network.t2 = torch.nn.Tanh()
     return network
+
+
+def test_the_step_map_moves_the_function_as_the_teacher_moves_it(
+    net2net: Net2Net, folder: Path
+) -> None:
+    """All copies of a weight together take its step, up to what one gradient adds to Adam's second
+    moment; by the gradient map each of them takes all of it."""
+    (folder / "spec.yaml").write_text(MLP_SPEC)
+    make = partial(optim.Adam, lr=1e-4)
+    teacher = trained(mlp(), make, steps=300)
+    save(teacher, folder)
+    before = teacher.network(teacher.batch).detach()
+    apart_by = {}
+    for how in ("gradient", "step"):
+        grow(net2net, "teacher", "--expansion", "duplicate", "--split", "even", *wider("mlp"),
+             "--optimizer-map", how, "--overwrite")  # fmt: skip
+        student = teacher.goes_on(
+            mlp(17, 30), make, folder / "teacher-grown.pt", folder / "teacher-grown.opt.pt"
+        )
+        student.step()
+        apart_by[how] = student.network(student.batch).detach()
+    teacher.step()
+    moved = teacher.network(teacher.batch).detach() - before
+    for how, least, most in (("step", 0.0, 0.02), ("gradient", 0.2, 9.0)):
+        error = float((apart_by[how] - before - moved).norm() / moved.norm())
+        assert least <= error <= most, (how, error)

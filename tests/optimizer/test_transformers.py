@@ -108,7 +108,7 @@ def test_a_step_and_growth_commute(
     teacher, optimizer = teacher_of(architecture, config)
     save(teacher, optimizer, "teacher")
     wider = [w for key, n in sizes.items() for w in ("--set", f"{key}={n}")]
-    how = ["--expansion", "duplicate", "--split", "even", *wider]
+    how = ["--expansion", "duplicate", "--split", "even", "--optimizer-map", "gradient", *wider]
     net2net("grow", "teacher", *how, "-o", "student")
     for name in ("scheduler.pt", "rng_state.pth", "trainer_state.json"):
         assert Path("student", name).read_bytes() == Path("teacher", name).read_bytes()
