@@ -158,6 +158,24 @@ def _matmul(op: Op) -> Flow:
     return op.add("MatMul", {}, a, b, shape=shape, axes=a.axes)
 
 
+def _einsum(op: Op) -> Flow:
+    """Letters only, the batch first; what has no batch gets one of size 1."""
+    given, _, result = op.a["equation"].replace(" ", "").partition("->")
+    terms = given.split(",")
+    values = [unfolded(op, value) for value in op.a["tensors"]]
+    batch = result[:1]
+    if not (batch and f"{given}{result}".replace(",", "").isalpha()):
+        raise op.unsupported("its equation does not say its result in letters")
+    said = []
+    for term, value in zip(terms, values, strict=True):
+        if any(len(group) != 1 for group in value.axes):
+            raise op.unsupported("the batch is merged with another axis")
+        said.append(term if 0 in value.order else f"{batch}{term}")
+    if any(term[:1] != batch or batch in term[1:] for term in said):
+        raise op.unsupported("the batch is not the first letter of all of it")
+    return op.add("Einsum", {"equation": f"{','.join(said)}->{result}"}, *values)
+
+
 def _attention(op: Op) -> Flow:
     q, k, v = (unfolded(op, op.a[name]) for name in ("query", "key", "value"))
     args: dict[str, Value] = {}
@@ -192,7 +210,8 @@ JOINS: Mapping[str, Handler] = {
     "linalg_vector_norm": _length, "clamp_min": _at_least, "expand_as": _as_large,
     "maximum": lambda op: joined(op, "Maximum", op.a["self"], op.a["other"]),
     "minimum": lambda op: joined(op, "Minimum", op.a["self"], op.a["other"]),
-    "cat": _concat, "concat": _concat, "stack": _stack, "matmul": _matmul, "bmm": _matmul,
+    "einsum": _einsum, "cat": _concat, "concat": _concat, "stack": _stack, "matmul": _matmul,
+    "bmm": _matmul,
     "scaled_dot_product_attention": _attention,
 }  # fmt: skip
 """By the name of the operation."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
 from torch.fx import Node
 
 from net2net_cli.errors import TraceError
@@ -31,9 +32,16 @@ class Op:
         self.origin = origin_of(node)
 
     @property
+    def made(self) -> Tensor:
+        """What it gave when it was traced, the first where it gives several: without values."""
+        held = self.node.meta["val"]
+        found: Tensor = held[0] if isinstance(held, (list, tuple)) else held
+        return found
+
+    @property
     def shape(self) -> Shape:
         """The traced value's shape, the batch as it was traced."""
-        return tuple(self.node.meta["val"].shape)
+        return tuple(self.made.shape)
 
     def unsupported(self, why: str = "") -> TraceError:
         """The error for what no layer type does."""

@@ -97,7 +97,7 @@ def _reduction(kind: str) -> Handler:
     """Mean and its kin over some axes."""
 
     def reduce(op: Op) -> Flow:
-        if op.a.get("dtype") not in (None, op.node.meta["val"].dtype):
+        if op.a.get("dtype") not in (None, op.made.dtype):
             raise op.unsupported("it changes the dtype")
         x = op.reader.natural(op.flow("self"), op.origin)
         said = op.a.get("dim")
@@ -121,6 +121,29 @@ def _reduction(kind: str) -> Handler:
         return op.add(kind, args, x, shape=tuple(x.source.shape[a] for a in left), axes=axes)
 
     return reduce
+
+
+def _largest(kind: str) -> Handler:
+    """``x.max(dim)``, whose first value is the maximum; where it stands is not known here."""
+    reduce = _reduction(kind)
+
+    def apply(op: Op) -> list[Traced]:
+        if "dim" not in op.a:
+            raise op.unsupported("it goes over all axes, the batch too")
+        return [reduce(op), None]
+
+    return apply
+
+
+def _moved(op: Op) -> Flow:
+    x = op.flow("self")
+    count = len(x.axes)
+    said = [op.a[name] for name in ("source", "destination")]
+    source, places = ([d % count for d in ([v] if isinstance(v, int) else v)] for v in said)
+    target = dict(zip(places, source, strict=True))
+    others = iter(d for d in range(count) if d not in source)
+    axes = tuple(x.axes[target[d] if d in target else next(others)] for d in range(count))
+    return Flow(x.source, axes, op.origin)
 
 
 def _roll(op: Op) -> Flow:
@@ -155,6 +178,7 @@ def _to(op: Op) -> Traced:
 
 SHAPES: Mapping[str, Handler] = {
     **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten"), _view),
+    "max": _largest("Amax"), "min": _largest("Amin"), "movedim": _moved,
     "permute": _permute, "transpose": _transpose, "swapaxes": _transpose, "t": _t,
     "unsqueeze": _unsqueeze, "squeeze": _squeeze, "expand": _expand,
     "mean": _reduction("Mean"), "sum": _reduction("Sum"), "amax": _reduction("Amax"),

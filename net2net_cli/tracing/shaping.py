@@ -88,18 +88,20 @@ def _block(
         if after:
             args["end_dim"] = at + len(old) - 1
         return reader.layer("Flatten", args, (flow,), shape, origin)
+    if tuple(size for size in new if size != 1) == old:
+        return _with_ones(reader, flow, at, new, origin)
     if len(old) == 1 and len(new) > 1:
         place = free - at if free is not None and at <= free < at + len(new) else None
         args["dim"] = at
         args["unflattened_size"] = tuple(-1 if i == place else s for i, s in enumerate(new))
         return reader.layer("Unflatten", args, (flow,), shape, origin)
-    if not old:
-        return _with_ones(reader, flow, at, len(new), origin)
     return reader.layer("Reshape", {"shape": shape[1:]}, (flow,), shape, origin)
 
 
-def _with_ones(reader: Reader, flow: Flow, at: int, count: int, origin: Origin) -> Flow:
-    for _ in range(count):
-        shape = (*flow.source.shape[:at], 1, *flow.source.shape[at:])
-        flow = reader.layer("Unsqueeze", {"dim": at}, (flow,), shape, origin)
+def _with_ones(reader: Reader, flow: Flow, at: int, new: Shape, origin: Origin) -> Flow:
+    """The axes of size 1 among ``new``, put in where they stand."""
+    for place, size in enumerate(new, at):
+        if size == 1:
+            shape = (*flow.source.shape[:place], 1, *flow.source.shape[place:])
+            flow = reader.layer("Unsqueeze", {"dim": place}, (flow,), shape, origin)
     return flow

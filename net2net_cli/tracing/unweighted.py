@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from net2net_cli.network import Value
 from net2net_cli.tracing.drafts import Flow
 from net2net_cli.tracing.modules import compact
-from net2net_cli.tracing.op import Handler, Op, own_dim, sizes_of, unless, with_last
+from net2net_cli.tracing.op import Handler, Op, own_axis, own_dim, sizes_of, unless, with_last
 from net2net_cli.tracing.reader import Traced
 
 
@@ -41,6 +41,16 @@ def _clamp(op: Op) -> Flow:
     for name in ("min", "max"):
         unless(args, name, op.a.get(name), None)
     return op.add("Clamp", args, x, shape=x.source.shape, axes=x.axes)
+
+
+def _glu(op: Op) -> Flow:
+    x = op.flow("self")
+    at = own_axis(op, x, op.a["dim"])
+    args: dict[str, Value] = {}
+    unless(args, "dim", own_dim(op, x, op.a["dim"]), -1)
+    shape = list(x.source.shape)
+    shape[at] //= 2
+    return op.add("GLU", args, x, shape=tuple(shape), axes=x.axes)
 
 
 def _dropout(op: Op) -> Traced:
@@ -82,6 +92,15 @@ def _adaptive(kind: str, rank: int) -> Handler:
         x = op.whole("self")
         args: dict[str, Value] = {"output_size": sizes_of(op.a["output_size"])}
         return op.add(f"{kind}{rank}d", args, x)
+
+    return apply
+
+
+def _with_places(handler: Handler) -> Handler:
+    """A pooling that gives the places of the largest, too, which no layer does."""
+
+    def apply(op: Op) -> list[Traced]:
+        return [handler(op), None]
 
     return apply
 
@@ -153,12 +172,20 @@ UNWEIGHTED: Mapping[str, Handler] = {
     **{f"max_pool{rank}d": _pool("MaxPool", rank) for rank in (1, 2, 3)},
     **{f"avg_pool{rank}d": _pool("AvgPool", rank) for rank in (1, 2, 3)},
     **{f"adaptive_avg_pool{rank}d": _adaptive("AdaptiveAvgPool", rank) for rank in (1, 2, 3)},
+    **{
+        f"max_pool{rank}d_with_indices": _with_places(_pool("MaxPool", rank)) for rank in (2, 3)
+    },
+    **{
+        f"adaptive_max_pool{rank}d": _with_places(_adaptive("AdaptiveMaxPool", rank))
+        for rank in (1, 2, 3)
+    },
     **{f"upsample_nearest{rank}d": _upsample("nearest") for rank in (1, 2, 3)},
     "upsample_linear1d": _upsample("linear"), "upsample_bilinear2d": _upsample("bilinear"),
     "upsample_bicubic2d": _upsample("bicubic"), "upsample_trilinear3d": _upsample("trilinear"),
     "hardtanh": _hardtanh, "gelu": _pointwise("GELU", ("approximate", "approximate", "none")),
     "leaky_relu": _pointwise("LeakyReLU", ("negative_slope", "negative_slope", 0.01)),
     "elu": _pointwise("ELU", ("alpha", "alpha", 1)),
+    "celu": _pointwise("CELU", ("alpha", "alpha", 1)), "glu": _glu,
     "softplus": _pointwise("Softplus", ("beta", "beta", 1), ("threshold", "threshold", 20)),
     "clamp": _clamp,
     "pow": _power,

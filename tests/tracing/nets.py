@@ -383,3 +383,22 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         out, last = self.gru(x.transpose(0, 1))
         return self.fc(out.transpose(0, 1)), last[-1]
+
+
+class Functions(nn.Module):
+    """Operations that many networks have one of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.mix = nn.Parameter(torch.eye(4))
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.glu(self.conv(x), dim=1)
+        x = torch.einsum("nchw,oc->nohw", x, self.mix)
+        low = F.adaptive_max_pool2d(x, (2, 2))
+        x = x - 0.5 * F.interpolate(low, size=x.shape[2:], mode="nearest")
+        x = x.movedim(1, -1).flatten(1, 2)
+        x = torch.stack([x, F.celu(x) / 2], dim=1).sum(1)
+        return self.fc(x.max(dim=1)[0])

@@ -134,6 +134,21 @@ def test_a_recurrent_layer_gives_its_sequence_and_its_last_states() -> None:
     }  # fmt: skip
 
 
+def test_operations_become_the_types_that_do_them() -> None:
+    traced = trace(nets.Functions(), [image(8)])
+    assert traced.agreement.error <= EXACT
+    kinds = {layer.type for layer in traced.spec.layers}
+    assert kinds >= {"GLU", "Einsum", "Parameter", "AdaptiveMaxPool2d", "Upsample", "Subtract",
+                     "Amax", "CELU"}  # fmt: skip
+
+
+def test_torchs_own_transformer_blocks_are_traced() -> None:
+    block = nn.TransformerEncoderLayer(12, 3, 20, batch_first=True)
+    traced = trace(nn.Sequential(block), [Example(None, (1, 5, 12))])
+    assert traced.agreement.error <= EXACT
+    assert traced.spec.layer("0.self_attn").type == "MultiheadAttention"
+
+
 def test_a_long_constant_is_packed() -> None:
     traced = trace(nets.WithTable(50), [FOUR])
     assert "data" in dump(traced.document)
