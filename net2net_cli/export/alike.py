@@ -21,6 +21,9 @@ from net2net_cli.network import Layer, Value
 OFTEN = 3
 """A chain that stands in so many places gets a class."""
 
+READ, WRITTEN = ("embed_dim", "input_size"), ("embed_dim", "hidden_size")
+"""Widths that a layer reads and writes, besides torch's ``in_`` and ``out_``."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -133,10 +136,9 @@ class Families:
     def _ends(self, unit: Unit) -> tuple[int, int]:
         """The slots of the first width that is read and of the last that is written."""
         slots = list(self.slots(unit))
-        read = [
-            i for i, s in enumerate(slots) if s.setting.width and s.setting.name.startswith("in_")
-        ]
-        written = [i for i, s in enumerate(slots) if s.setting.name.startswith("out_")]
+        wide = [(i, s.setting.name) for i, s in enumerate(slots) if s.setting.width]
+        read = [i for i, name in wide if name.startswith("in_") or name in READ]
+        written = [i for i, name in wide if name.startswith("out_") or name in WRITTEN]
         return (read or [-1])[0], (written or [-1])[-1]
 
     def _named(self, units: tuple[Unit, ...]) -> str:

@@ -109,13 +109,13 @@ class _Writer:
         self.statements.append(Statement(f"{name} = ", last.expression))
 
     def _kept(self, last: _Pending) -> str | None:
-        """The variable of a value that ends in this one; a branch gets its own."""
+        """The first variable whose value ends in this one; a branch gets its own."""
         ended = [value for value in last.reads if not self.left[value]]
         if len(set(last.reads)) == 1 and self.uses[last.reads[0]] > len(last.reads):
             return None
         names = [name for name in map(self.called.__getitem__, ended) if name.isidentifier()]
-        free = [name for name in names if name not in self._live()]
-        return free[0] if free else None
+        free = [name for name in dict.fromkeys(self.called.values()) if name in names]
+        return next((name for name in free if name not in self._live()), None)
 
     def _live(self) -> set[str]:
         return {name for value, name in self.called.items() if self.left[value]}

@@ -48,13 +48,23 @@ class Repeated:
 
 
 @dataclass(frozen=True)
+class Numbered:
+    """An ``OrderedDict`` of the same, made anew for each of the names ``stem0``, ``stem1``, ...;
+    ``ends`` are the first number and the one behind the last."""
+
+    stem: str
+    expression: Expression
+    ends: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Several:
     """Names side by side, as a function returns them: brackets only where they must be broken."""
 
     names: tuple[str, ...]
 
 
-Expression = Text | Bracketed | Repeated | Several
+Expression = Text | Bracketed | Repeated | Numbered | Several
 
 
 def call(function: str, *arguments: Expression | str, **keywords: Expression | str) -> Bracketed:
@@ -79,6 +89,9 @@ def flat(expression: Expression) -> str:
             return f"{opening}{inside}{closing}"
         case Repeated(repeated, count):
             return f"*[{flat(repeated)} for _ in range({count})]"
+        case Numbered():
+            pair, loop = _loop(expression)
+            return f"OrderedDict({flat(pair)} {loop})"
         case Several(names):
             return ", ".join(names)
 
@@ -98,11 +111,29 @@ def lines(expression: Expression, indent: int, before: str = "", after: str = ""
             yield from lines(repeated, indent + STEP)
             yield f"{margin}{' ' * STEP}for _ in range({count})"
             yield f"{margin}]{after}"
+        case Numbered() if len(whole) > WIDTH:
+            pair, loop = _loop(expression)
+            inner = f"{margin}{' ' * STEP}{flat(pair)} {loop}"
+            yield f"{margin}{before}OrderedDict("
+            if len(inner) > WIDTH:
+                yield from lines(pair, indent + STEP)
+                yield f"{margin}{' ' * STEP}{loop}"
+            else:
+                yield inner
+            yield f"{margin}){after}"
         case Several(names) if len(whole) > WIDTH:
             items = tuple(Item(Text(name)) for name in names)
             yield from lines(Bracketed("(", items, ")"), indent, before, after)
         case _:
             yield whole
+
+
+def _loop(numbered: Numbered) -> tuple[Expression, str]:
+    """A name with what is made for it, and what counts."""
+    first, end = numbered.ends
+    name = Text(f'f"{numbered.stem}{{i}}"')
+    counted = f"range({f'{first}, ' if first else ''}{end})"
+    return Bracketed("(", (Item(name), Item(numbered.expression)), ")"), f"for i in {counted}"
 
 
 def _expression(given: Expression | str) -> Expression:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from net2net_cli.export.joins import growing
 from net2net_cli.export.layers import is_function
 from net2net_cli.network import Layer, Spec
 
@@ -62,7 +63,8 @@ def group(spec: Spec, tied: Mapping[str, frozenset[str]]) -> Unit:
     """The network as a unit. ``tied`` names, for some layers, those whose tensors they use, and
     which therefore belong to the same unit. Layers that no output depends on are left out."""
     inputs = tuple(given.name for given in spec.inputs)
-    return _Grouping(tied).unit("", _used(spec), inputs, spec.outputs)
+    layers, joins = growing(_used(spec))
+    return _Grouping(tied, joins).unit("", layers, inputs, spec.outputs)
 
 
 def _used(spec: Spec) -> list[Layer]:
@@ -79,8 +81,8 @@ def is_below(name: str, path: str) -> bool:
 
 
 class _Grouping:
-    def __init__(self, tied: Mapping[str, frozenset[str]]) -> None:
-        self.tied = tied
+    def __init__(self, tied: Mapping[str, frozenset[str]], growing: frozenset[str]) -> None:
+        self.tied, self.growing = tied, growing
 
     def unit(
         self, path: str, layers: list[Layer], inputs: tuple[str, ...], outputs: tuple[str, ...]
@@ -99,7 +101,7 @@ class _Grouping:
         """Put units in the place of layers of ``blocks``, where they can be."""
         for prefix in _prefixes(path, layers):
             inside = [layer for layer in layers if is_below(layer.name, prefix)]
-            entering = _inside_out(inside)
+            entering = self._inside_out(inside)
             own = [layer for layer in inside if layer not in entering]
             made = self._contracted(prefix, own, blocks, wanted)
             if made is None:
@@ -132,6 +134,18 @@ class _Grouping:
             return None
         return self.unit(prefix, inside, tuple(inputs), outputs)
 
+    def _inside_out(self, layers: list[Layer]) -> list[Layer]:
+        """Joins of values that are all from elsewhere, and many or more each time: better said
+        where those values are."""
+        names = {layer.name for layer in layers}
+        return [
+            layer
+            for layer in layers
+            if is_function(layer)
+            and (len(set(layer.inputs)) > MOST or layer.name in self.growing)
+            and not names & set(layer.inputs)
+        ]
+
 
 def _prefixes(path: str, layers: Sequence[Layer]) -> list[str]:
     """The prefixes one part longer than ``path`` that are groups."""
@@ -142,16 +156,6 @@ def _prefixes(path: str, layers: Sequence[Layer]) -> list[str]:
         if dot and len(layer.name) > start:
             found[layer.name[:start] + part] = None
     return list(found)
-
-
-def _inside_out(layers: list[Layer]) -> list[Layer]:
-    """Joins of many values, all of them from elsewhere: better said where those values are."""
-    names = {layer.name for layer in layers}
-    return [
-        layer
-        for layer in layers
-        if is_function(layer) and len(set(layer.inputs)) > MOST and not names & set(layer.inputs)
-    ]
 
 
 def _comes_back(outputs: set[str], inputs: set[str], others: Sequence[Layer | Unit]) -> bool:

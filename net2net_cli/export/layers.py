@@ -18,7 +18,8 @@ from net2net_cli.spec import normalise_default
 
 LEADING = (
     "num_embeddings", "embedding_dim", "num_groups", "in_channels", "in_features", "out_channels",
-    "out_features", "num_features", "num_channels", "normalized_shape", "output_size",
+    "out_features", "num_features", "num_channels", "normalized_shape", "output_size", "embed_dim",
+    "input_size", "hidden_size",
 )  # fmt: skip
 """Arguments that stand in front, without their names, in the order in which torch takes them."""
 

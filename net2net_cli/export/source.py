@@ -13,6 +13,7 @@ from net2net_cli.export.code import (
     Bracketed,
     Expression,
     Item,
+    Numbered,
     Repeated,
     Text,
     call,
@@ -33,7 +34,7 @@ from net2net_cli.export.layers import (
 )
 from net2net_cli.export.members import Container, Member, Members, Path, members_of
 from net2net_cli.export.names import RESERVED, counted, is_attribute, is_harmless, variable
-from net2net_cli.export.tensors import common_float, exceptions, ties_of
+from net2net_cli.export.tensors import FLOATS, common_float, exceptions, ties_of
 from net2net_cli.export.written import HELPERS, held_value
 from net2net_cli.layout import GraphLayout
 from net2net_cli.network import Layer, Value
@@ -231,7 +232,7 @@ class _Writer:
         """What is said once all is built: shared tensors, dtypes."""
         top = self.members[""]
         for alias, owner in self.ties.tied.items():
-            yield f"{' ' * 8}{self._tensor(top, alias)} = {self._tensor(top, owner)}"
+            yield from self._tied(top, alias, owner)
         for layer, tensors in self.ties.borrowed.items():
             for own in tensors:
                 if own and layer not in self.ties.absent:
@@ -239,9 +240,40 @@ class _Writer:
         common = common_float(self.dtypes)
         if common != "float32":
             yield f"{' ' * 8}self.to(torch.{common})"
-        for name, dtype in exceptions(self.dtypes, common).items():
-            text = self._tensor(top, name)
-            yield f"{' ' * 8}{text}.data = {text}.data.to(torch.{dtype})"
+        others = exceptions(self.dtypes, common)
+        for dtype in dict.fromkeys(others.values()):
+            yield from self._other_dtype(top, dtype, [n for n in others if others[n] == dtype])
+
+    def _tied(self, top: Members, alias: str, owner: str) -> Iterator[str]:
+        """One tensor under two names."""
+        layer = self.ties.layer_of[owner]
+        line = f"{' ' * 8}{self._tensor(top, alias)} = {self._tensor(top, owner)}"
+        if len(line) <= WIDTH:
+            yield line
+            return
+        yield f"{' ' * 8}owner = {self._reached(top, layer)}"
+        yield f"{' ' * 8}{self._tensor(top, alias)} = owner{owner[len(layer) :]}"
+
+    def _other_dtype(self, top: Members, dtype: str, names: Sequence[str]) -> Iterator[str]:
+        """Tensors that have not the dtype of most: whole modules, where they have all of it."""
+        own: dict[str, set[str]] = {}
+        for name, kind in self.dtypes.items():
+            if kind.startswith(FLOATS):
+                own.setdefault(self.ties.layer_of[name], set()).add(name)
+        whole = [n for n in dict.fromkeys(map(self.ties.layer_of.__getitem__, names))
+                 if n not in names and own[n] <= {*names}]  # fmt: skip
+        alone = [name for name in names if self.ties.layer_of[name] not in whole]
+        for texts, what, said in (
+            ([self._reached(top, name) for name in whole], "layer", "{}.to({})"),
+            ([self._tensor(top, name) for name in alone], "tensor", "{0}.data = {0}.data.to({1})"),
+        ):
+            line = f"{' ' * 8}{said.format(texts[0] if texts else '', f'torch.{dtype}')}"
+            if len(texts) == 1 and len(line) <= WIDTH:
+                yield line
+            elif texts:
+                given = Bracketed("(", tuple(Item(Text(text)) for text in texts), ")")
+                yield from lines(given, 8, f"for {what} in ", ":")
+                yield f"{' ' * 12}{said.format(what, f'torch.{dtype}')}"
 
 
 def _input_names(root: Unit) -> tuple[str, ...]:
@@ -324,6 +356,9 @@ def _sequence(function: str, names: Sequence[str], made: Sequence[Expression]) -
     if counted(list(names)):
         return call(function, *_runs(made))
     if all(map(is_attribute, names)):
+        numbered = _numbered(names, made)
+        if numbered is not None:
+            return call(function, numbered)
         pairs = dict(zip(names, made, strict=True))
         return call(function, call("OrderedDict", **pairs))
     tuples = [
@@ -331,6 +366,19 @@ def _sequence(function: str, names: Sequence[str], made: Sequence[Expression]) -
         for name, expression in zip(names, made, strict=True)
     ]
     return call(function, call("OrderedDict", listed(*tuples)))
+
+
+def _numbered(names: Sequence[str], made: Sequence[Expression]) -> Expression | None:
+    """Many that are made alike, and called alike but for their numbers, which count."""
+    stem = names[0].rstrip("0123456789")
+    first = names[0][len(stem) :]
+    if len(names) < _FEW or not first or str(int(first)) != first:
+        return None
+    ends = (int(first), int(first) + len(names))
+    alike = all(flat(expression) == flat(made[0]) for expression in made)
+    if not alike or list(names) != [f"{stem}{n}" for n in range(*ends)]:
+        return None
+    return Numbered(stem, made[0], ends)
 
 
 def _runs(made: Sequence[Expression]) -> Iterator[Expression]:

@@ -147,8 +147,10 @@ FUNCTIONS: Mapping[str, Function] = {
 _RECURRENT = '''class LSTM(nn.LSTM):
     """One of the values that it gives: the output of every step, or a last state."""
 
-    def __init__(self, *, returns: str = "output", **sizes) -> None:
-        super().__init__(batch_first=True, **sizes)
+    def __init__(
+        self, input_size: int, hidden_size: int, *, returns: str = "output", **more
+    ) -> None:
+        super().__init__(input_size, hidden_size, batch_first=True, **more)
         self.returns = returns
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,7 +195,7 @@ HELPERS: Mapping[str, str] = {
     """Attention of values to themselves, or of queries to keys and values: what it gives alone."""
 
     def __init__(
-        self, *, embed_dim: int, num_heads: int, is_causal: bool = False, **more
+        self, embed_dim: int, *, num_heads: int, is_causal: bool = False, **more
     ) -> None:
         super().__init__(embed_dim, num_heads, batch_first=True, **more)
         self.is_causal = is_causal
@@ -214,8 +216,8 @@ HELPERS: Mapping[str, str] = {
 
     def __init__(
         self,
-        *,
         embed_dim: int,
+        *,
         num_heads: int,
         window_size: tuple[int, int],
         shift_size: tuple[int, int] = (0, 0),

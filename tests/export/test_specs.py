@@ -17,7 +17,7 @@ from net2net_cli.laying import layout_of
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verify.inputs import draw_inputs
 from net2net_cli.verify.network import as_mode, build
-from tests.export.modules import check, state_of, text_of
+from tests.export.modules import check, module_of, state_of, text_of
 from tests.support import zoo
 from tests.support.command import environment
 
@@ -87,17 +87,36 @@ layers:
   a: {type: Linear, out_features: 3}
   norm: {type: LayerNorm}
   b: {type: Linear, out_features: 2}
+  deep.in.a_group.of_groups.that_has_a_rather_long_name: {type: LayerNorm}
+  end: {type: LayerNorm, elementwise_affine: true}
 """
 
 
 def test_each_tensor_keeps_its_dtype() -> None:
     spec = to_spec(parse_document(DTYPES, "dtypes.yaml"))
     state = state_of(layout_of(spec))
-    kinds = {"norm.weight": torch.float32, "norm.bias": torch.float64}
-    state = {name: value.to(kinds.get(name, torch.bfloat16)) for name, value in state.items()}
-    from tests.export.modules import module_of
+    kinds = {name: torch.float32 for name in state if ".weight" in name and "norm" in name}
+    kinds |= {name: torch.float64 for name in state if name.startswith(("deep", "end", "b."))}
+    kinds |= {"norm.bias": torch.float64, "end.bias": torch.float32}
+    state = {name: value.to(kinds.get(name, torch.float64)) for name, value in state.items()}
+    text = text_of(spec, state)
+    own = module_of(text).state_dict()
+    assert {n: v.dtype for n, v in own.items()} == {n: v.dtype for n, v in state.items()}
+    assert len(set(kinds.values())) == 2
 
-    own = module_of(text_of(spec, state)).state_dict()
+
+def test_norms_of_another_dtype_take_one_line_each() -> None:
+    spec = zoo.network("digits_bigger")
+    state = state_of(layout_of(spec))
+    norms = {name.rpartition(".")[0] for name in state if name.endswith("running_mean")}
+    state = {
+        name: value.to(torch.float32 if name.rpartition(".")[0] in norms else torch.bfloat16)
+        if value.is_floating_point() else value
+        for name, value in state.items()
+    }  # fmt: skip
+    text = text_of(spec, state)
+    assert text.count(".data") == 0
+    own = module_of(text).state_dict()
     assert {n: v.dtype for n, v in own.items()} == {n: v.dtype for n, v in state.items()}
 
 
