@@ -7,9 +7,11 @@ runs can be traced. What it cannot do is choose its way by values: such a line i
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import NoReturn
 
 import torch
@@ -55,11 +57,14 @@ def _exported(
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Torch logs, with a traceback, what it raises as well."""
-    was = logging.root.manager.disable
+    """Torch logs and prints what it raises as well, with the graph so far: that is left out. What
+    the user's code says on standard error comes where nothing is raised."""
+    was, said = logging.root.manager.disable, StringIO()
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(said):
+            yield
+        sys.stderr.write(said.getvalue())
     finally:
         logging.disable(was)
 

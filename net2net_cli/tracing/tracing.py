@@ -120,8 +120,8 @@ def _inputs(module: nn.Module, examples: Sequence[Example]) -> list[Given]:
     """The network's inputs, named as the arguments of ``forward`` are; a single one ``input``."""
     unnamed = iter(inspect.signature(module.forward).parameters)
     found = []
-    for example in examples:
-        name = example.name or next(unnamed)
+    for number, example in enumerate(examples, 1):
+        name = example.name or next(unnamed, f"input{number}")
         name = "input" if len(examples) == 1 else name
         found.append(Given(name, (BATCH, *example.shape[1:]), example.dtype))
     return found

@@ -402,3 +402,14 @@ class Functions(nn.Module):
         x = x.movedim(1, -1).flatten(1, 2)
         x = torch.stack([x, F.celu(x) / 2], dim=1).sum(1)
         return self.fc(x.max(dim=1)[0])
+
+
+class Counts(nn.Module):
+    """A shape that depends on values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)[:, : int(x.sum().item())]

@@ -90,6 +90,11 @@ WRONG = [
     ("trace mynets:LeNet --arg width=1 --arg width=2 --input 1,5", "--arg gives width twice"),
     ("trace mynets:LeNet --arg breadth=1 --input 1,5", "unexpected keyword argument 'breadth'"),
     ("trace mynets:raises --arg width=5 --input 1,5", "raised ValueError: width 5 is odd"),
+    ("trace mynets:Counts --input 1,4", "chooses its way by the values"),
+    (
+        "trace torch.nn:Linear --arg in_features=4 --arg out_features=4 --input 1,4",
+        "has weights without a name before them",
+    ),
     ("trace mynets:TwoHeads --input 1,5 --input-file x", "--input and --input-file"),
     ("trace mynets:TwoHeads --input-file x", "there is no such file"),
 ]
