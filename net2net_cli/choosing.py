@@ -35,7 +35,9 @@ class Growth:
 def check_choices(choices: Choices) -> None:
     """Raise UsageError for an unknown expansion, split or mode."""
     if choices.expansion not in ("auto", *KINDS):
-        raise UsageError(f"there is no expansion `{choices.expansion}`")
+        raise UsageError(
+            f"there is no expansion `{choices.expansion}`", hint=f"use auto, {', '.join(KINDS)}"
+        )
     if choices.split not in SPLITS:
         raise UsageError(f"there is no split `{choices.split}`", hint=f"use {', '.join(SPLITS)}")
     if choices.mode not in MODES:

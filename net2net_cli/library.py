@@ -7,10 +7,12 @@ compiled at once: a plain ``nn.Module`` whose source ``inspect.getsource`` shows
 from __future__ import annotations
 
 import linecache
+import reprlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
+from math import inf
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +51,7 @@ _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 0.1, torch
 """How far two modules may be apart that compute the same in a dtype, relative: a wrong activation
 is further."""
 
-Inputs = Tensor | tuple[Tensor, ...]
+Inputs = Tensor | Sequence[Tensor]
 
 
 def load(path: str | Path, *, source_spec: str | Path | None = None) -> nn.Module:
@@ -96,12 +98,16 @@ def grow(
     The student has the module's dtypes, device and mode. Raises what ``grow`` on the command line
     ends with: UsageError, TraceError, SpecError, UnreachableError, NotPreservedError.
     """
+    if not isinstance(set, Mapping | None):
+        raise _unfit("set", 'names with values, as {"fc1.out_features": 512}', set)
+    if isinstance(depth, str):
+        raise _unfit("depth", 'a list of units to add, as ["layer3=+2"]', depth)
     settings = {name: _setting(value) for name, value in (set or {}).items()}
     if spec is None and not settings and width is None and not depth:
         raise UsageError(
             "nothing says what to grow into", hint="give spec=, set=, width= or depth="
         )
-    choices = Choices(expansion, split, seed, noise)
+    choices = _choices(expansion, split, seed, noise)
 
     def planned(model: Model) -> Plan:
         return make_plan(model, spec, settings, choices, width=width, depth=tuple(depth))
@@ -123,7 +129,9 @@ def widen(
     verify: bool = True,
 ) -> nn.Module:
     """As ``grow``, for one width, named by any layer of it: ``to`` features."""
-    choices = Choices(expansion, split, seed, noise)
+    _check_name("layer", layer)
+    _check_number("to", to, 1)
+    choices = _choices(expansion, split, seed, noise)
 
     def planned(model: Model) -> Plan:
         return widen_plan(model, layer, to, choices)
@@ -143,11 +151,43 @@ def deepen(
     verify: bool = True,
 ) -> nn.Module:
     """As ``grow``, with ``count`` copies of the unit of a layer inserted behind it."""
+    _check_name("after", after)
+    _check_number("count", count, 1)
+    choices = _choices(seed=seed)
 
     def planned(model: Model) -> Plan:
-        return deepen_plan(model, after, name, count, Choices(seed=seed))
+        return deepen_plan(model, after, name, count, choices)
 
     return _grown(module, planned, inputs, source_spec, verify=verify)
+
+
+def _unfit(name: str, fits: str, given: object) -> UsageError:
+    """An argument is of another kind."""
+    return UsageError(f"{name}= takes {fits}, not {reprlib.repr(given)}")
+
+
+def _check_name(argument: str, given: object) -> None:
+    if not isinstance(given, str):
+        raise _unfit(argument, 'a layer by its name, as "fc1" or "0"', given)
+
+
+def _check_number(argument: str, given: object, least: int) -> None:
+    if not isinstance(given, int) or isinstance(given, bool) or given < least:
+        raise _unfit(argument, f"a whole number from {least} on", given)
+
+
+def _choices(
+    expansion: str = "auto", split: str = "signed", seed: int = 0, noise: float = 0.0
+) -> Choices:
+    _check_amounts(seed, noise)
+    return Choices(expansion, split, seed, noise)
+
+
+def _check_amounts(seed: object, noise: object) -> None:
+    if not isinstance(seed, int):
+        raise _unfit("seed", "a whole number", seed)
+    if not isinstance(noise, float | int) or not 0 <= noise < inf:
+        raise _unfit("noise", "a number from 0 on", noise)
 
 
 def _grown(
@@ -158,6 +198,11 @@ def _grown(
     *,
     verify: bool,
 ) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"a module is grown, not a {type(module).__name__}",
+            hint="net2net_cli.load gives the module of a checkpoint",
+        )
     with _modes_kept(module):
         model = _model_of(module, inputs, source_spec)
         student, state = apply_in_memory(planned(model), model, RunOptions(verify=verify))
@@ -192,7 +237,9 @@ def _document(
     if source_spec is not None:
         return resolve(read_document(Path(source_spec)), None), str(source_spec)
     if inputs is not None:
-        given = inputs if isinstance(inputs, tuple) else (inputs,)
+        given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+        if not given or not all(isinstance(one, Tensor) for one in given):
+            raise _unfit("inputs", "a batch as a tensor, or several in a tuple", inputs)
         return tracing.trace(module, [_example(one) for one in given]).document, "traced"
     said = getattr(module, SPEC, None)
     if isinstance(said, str):

@@ -55,5 +55,7 @@ def test_every_layer_type_is_tried() -> None:
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("name", NETS)
 def test_a_layer_computes_the_same(name: str) -> None:
-    for doubled in (False, True):
-        check(spec_of(name), doubled=doubled)
+    spec = spec_of(name)
+    check(spec)
+    if any(layer.share for layer in spec.layers):
+        check(spec, doubled=True)

@@ -30,7 +30,7 @@ LEAVES = (
 )  # fmt: skip
 """Names that are attributes, numbers, Python's words, torch's own, and none of these."""
 
-COUNT = 500 if os.environ.get("NET2NET_ALL") == "1" else 40
+COUNT = 500 if os.environ.get("NET2NET_ALL") == "1" else 25
 
 
 def renamed(d: Draws, spec: Spec) -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import pytest
 import torch
@@ -26,8 +27,10 @@ if os.environ.get("NET2NET_ALL") == "1":
 CASES = {"DenseNet": Case(_densenet, (1, 3, 32, 32), ""), **CASES}
 
 
-def exported(case: Case) -> tuple[nn.Module, str]:
+@cache
+def exported(name: str) -> tuple[nn.Module, str]:
     """The module with random tensors in float64, and its file."""
+    case = CASES[name]
     module = case.make()
     spec = trace(module, case.examples).spec
     module = module.double()
@@ -54,7 +57,7 @@ def outputs(module: nn.Module, batch: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_traced_module_computes_the_same(name: str) -> None:
-    module, text = exported(CASES[name])
+    module, text = exported(name)
     student = module_of(text)
     own = student.state_dict()
     student.load_state_dict({n: v for n, v in module.state_dict().items() if n in own})
@@ -68,7 +71,7 @@ def test_a_traced_module_computes_the_same(name: str) -> None:
 
 
 def test_dense_layers_are_one_class_and_grow_one_value() -> None:
-    _, text = exported(CASES["DenseNet"])
+    _, text = exported("DenseNet")
     assert text.count("class Denselayer") == 1
     assert "return torch.cat([x, denselayer4], 1)" in text
     assert "x, denselayer1, denselayer2" not in text

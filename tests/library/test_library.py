@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import net2net_cli
-from net2net_cli.errors import DifferenceError, SpecError, UnreachableError, UsageError
+from net2net_cli.errors import (
+    DifferenceError,
+    Net2NetError,
+    SpecError,
+    UnreachableError,
+    UsageError,
+)
 from tests.support import zoo
 from tests.verify.hand_built import randomize
 
@@ -96,11 +104,12 @@ def test_units_are_added(teacher: nn.Module, batch: Tensor) -> None:
 
 
 def test_the_same_arguments_give_the_same_student(teacher: nn.Module, batch: Tensor) -> None:
-    def grown(seed: int) -> dict[str, Tensor]:
-        return net2net_cli.widen(teacher, "fc1", 9, inputs=batch, seed=seed).state_dict()
-
-    assert all(torch.equal(value, grown(1)[name]) for name, value in grown(1).items())
-    assert not torch.equal(grown(1)["fc1.weight"], grown(2)["fc1.weight"])
+    one, again, other = (
+        net2net_cli.widen(teacher, "fc1", 9, inputs=batch, seed=seed).state_dict()
+        for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(value, one[name]) for name, value in again.items())
+    assert not torch.equal(one["fc1.weight"], other["fc1.weight"])
 
 
 def test_a_student_is_a_module_like_any_other(teacher: nn.Module, batch: Tensor) -> None:
@@ -138,6 +147,60 @@ def test_what_is_refused(teacher: nn.Module, batch: Tensor) -> None:
         net2net_cli.grow(teacher, inputs=batch, set={"fc1.out_features": "many"})
     with pytest.raises(AttributeError):
         _ = net2net_cli.shrunk
+
+
+class Chooses(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.sum() > 0 else x
+
+
+UNFIT = (
+    ("widen", {"layer": "fc9", "to": 16}, "there is no layer `fc9`"),
+    ("widen", {"layer": 0, "to": 16}, 'layer= takes a layer by its name, as "fc1" or "0", not 0'),
+    ("widen", {"layer": "0", "to": "x2"}, "to= takes a whole number from 1 on, not 'x2'"),
+    ("widen", {"layer": "0", "to": True}, "to= takes a whole number from 1 on, not True"),
+    ("widen", {"layer": "0", "to": 16, "inputs": [4]}, "inputs= takes a batch as a tensor"),
+    ("widen", {"layer": "0", "to": 16, "inputs": ()}, "inputs= takes a batch as a tensor"),
+    ("widen", {"layer": "0", "to": 16, "module": {}}, "a module is grown, not a dict"),
+    ("widen", {"layer": "0", "to": 16, "inputs": torch.ones(2, 5)}, "cannot be traced with these"),
+    ("widen", {"layer": "0", "to": 16, "module": Chooses(4, 4)}, "chooses its way by the values"),
+    ("grow", {"width": "2"}, "`width` is a factor, as x1.5, not `2`"),
+    ("grow", {"width": "x2", "noise": -0.1}, "noise= takes a number from 0 on, not -0.1"),
+    ("grow", {"width": "x2", "noise": float("nan")}, "noise= takes a number from 0 on, not nan"),
+    ("grow", {"width": "x2", "seed": "a"}, "seed= takes a whole number, not 'a'"),
+    ("grow", {"width": "x2", "expansion": "dup"}, "there is no expansion `dup`"),
+    ("grow", {"width": "x2", "split": "odd"}, "there is no split `odd`"),
+    ("grow", {"set": "0.out_features=9"}, "set= takes names with values"),
+    ("grow", {"depth": "layer3=+2"}, 'depth= takes a list of units to add, as ["layer3=+2"]'),
+    ("grow", {"spec": "absent.yaml"}, "there is no such file"),
+    ("deepen", {"after": "0", "count": 0}, "count= takes a whole number from 1 on, not 0"),
+    ("deepen", {"after": "zz"}, "there is no layer `zz`"),
+    ("deepen", {"after": "0", "name": "2"}, "2 exists already"),
+)
+
+
+@pytest.mark.parametrize(("function", "given", "message"), UNFIT)
+def test_what_does_not_fit_is_said(function: str, given: dict[str, Any], message: str) -> None:
+    """As an error of ours, and the teacher stays as it was."""
+    teacher = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    before = copy.deepcopy(teacher.state_dict())
+    arguments = {"module": teacher, "inputs": torch.ones(2, 4), **given}
+    with pytest.raises(Net2NetError, match=re.escape(message)):
+        getattr(net2net_cli, function)(**arguments)
+    assert teacher.training
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+def test_a_spec_and_a_factor_go_together(tmp_path: Path) -> None:
+    """As on the command line: what the spec says by name overrules the factor."""
+    teacher = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    (tmp_path / "t.yaml").write_text(
+        "net2net: 1\nextends: source\nlayers: {'0': {out_features: 13}}\n"
+    )
+    student = net2net_cli.grow(
+        teacher, spec=tmp_path / "t.yaml", width="x2", inputs=[torch.ones(2, 4)]
+    )
+    assert [part.out_features for part in student if isinstance(part, nn.Linear)] == [13, 16, 3]
 
 
 def test_a_checkpoint_is_loaded(tmp_path: Path) -> None:
