@@ -70,12 +70,13 @@ Base = Copy | Identity | Constant | Fresh | Moments
 class Filling:
     """How fresh entries are drawn (see table.Fill); ``bound`` is 1/sqrt(fan-in) of the grown
     layer, or the standard deviation of ``scaled``; ``init`` the layer's own constant. Beside a
-    source tensor's entries, those drawn are ``gain`` times as large (see ``gain_of``)."""
+    source tensor's entries, those drawn are ``gain`` times as large (see ``gain_of``), or, where it
+    is None, as large as ``fill`` says all the same."""
 
     fill: Fill
     bound: float
     init: float
-    gain: float = 1.0
+    gain: float | None = 1.0
 
 
 @dataclass(frozen=True)

@@ -349,12 +349,15 @@ class Tiles:
         None where it says nothing (no source, nothing in it, all zeros, NaN): then they are what
         torch initialises them to. From a sample, and rounded, so that neither the time that it
         takes nor the order in which it is summed shows."""
-        if not isinstance(self.recipe.base, Copy) or not self.before * prod(self.old):
+        gain = self.recipe.filling.gain
+        if gain is None or not isinstance(self.recipe.base, Copy):
+            return None
+        if not self.before * prod(self.old):
             return None
         found = float(self._sample().double().square().mean().sqrt())
         if not isfinite(found) or (found == 0 and len(self.positions) > 1):
             return None
-        return float(f"{found:.4g}") * self.recipe.filling.gain
+        return float(f"{found:.4g}") * gain
 
     def _sample(self) -> Tensor:
         """Some entries of the base, evenly spaced."""

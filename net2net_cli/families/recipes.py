@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import sqrt
 
-from net2net_cli.axes import Width
+from net2net_cli.axes import Width, widths
 from net2net_cli.axismap import AxisMap, Mapper, product_map
 from net2net_cli.expansion import Expansion, expand
 from net2net_cli.families.family import Blocks, TensorRule
@@ -95,7 +95,7 @@ class _Maker:
             tensor.shape,
             base,
             axes,
-            self._filling(tensor, rule, gain_of(axes, laid) if axes else 1.0),
+            self._filling(tensor, rule, self._gain(axes, laid)),
             self.choices.split,
             self.choices.noise if len(tensor.axes) > 1 else 0.0,
             scale,
@@ -141,7 +141,16 @@ class _Maker:
         at = block_of(self.target, name)
         return at is None or at[1] == self.target.counts[at[0]] - 1
 
-    def _filling(self, tensor: LaidTensor, rule: TensorRule, gain: float) -> Filling:
+    def _gain(self, axes: tuple[AxisMap, ...], tensor: LaidTensor) -> float | None:
+        """Units of a kind that none copies are not there to compute what the others do: tokens as
+        likely as old ones would take the place of those."""
+        grown = {w for axis in tensor.axes for f in axis for w in widths(f.axis)} & set(self.grown)
+        alone = (grows for w in grown if (grows := self.family.grows.get(w.name)))
+        if any(grows.by == frozenset({"fresh"}) for grows in alone):
+            return None
+        return gain_of(axes, tensor) if axes else 1.0
+
+    def _filling(self, tensor: LaidTensor, rule: TensorRule, gain: float | None) -> Filling:
         found = self.source.family.value(self.source.config, "initializer_range")
         deviation = float(found) if isinstance(found, int | float) else DEVIATION
         if len(tensor.axes) == 1:
