@@ -80,8 +80,11 @@ def _box_width(graphs: Sequence[tuple[str, Graph]]) -> int:
 
 
 def _places(graph: Graph, left: int, box: int) -> dict[str, tuple[int, int]]:
-    """The upper left corner of each node: a row for each rank, below what it reads if it can be."""
-    inputs = {target: source for source, target in reversed(graph.edges)}
+    """The upper left corner of each node: a row for each rank, below the first that it reads if it
+    can be, and rather below what comes from the inputs than below a parameter."""
+    fed = {target for _, target in graph.edges} | {n.name for n in graph.nodes if n.rank == 0}
+    last_first = [(target, source) for source, target in reversed(graph.edges)]
+    inputs = dict(last_first) | {target: source for target, source in last_first if source in fed}
     taken: set[tuple[int, int]] = set()
     columns: dict[str, int] = {}
     for node in graph.nodes:
