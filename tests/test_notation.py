@@ -129,8 +129,14 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
 LINES = [(kind, line) for kind in LAYER_TYPES.values() for line in kind.tensors if line.axes != "*"]
 
 
+INNER = {"ids", "head_dim", "offsets", "pairs"}
+"""Widths inside of a layer that no argument says: of tables, of a head, of a window."""
+
+
 @pytest.mark.parametrize(("kind", "line"), LINES, ids=lambda x: x.name or "itself")
-def test_a_tensor_speaks_of_its_layers_widths_and_of_ids_only(kind, line) -> None:
-    signature, tensor = parse(kind.signature), parse(line.axes)
-    known = signature.names("read") | signature.names("write") | {"ids"}
-    assert tensor.names("read") | tensor.names("write") <= known
+def test_a_tensor_speaks_of_its_layers_own_widths_only(kind, line) -> None:
+    """Those that it reads and writes, and those that its arguments count."""
+    said = [parse(text) for text in (kind.signature, *kind.sizes.values())]
+    known = {name for part in said for role in ("read", "write") for name in part.names(role)}
+    tensor = parse(line.axes)
+    assert tensor.names("read") | tensor.names("write") <= known | INNER
