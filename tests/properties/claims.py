@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, note, settings
 
 from net2net_cli.api import Choices
 from net2net_cli.axes import Width
+from net2net_cli.bases import Stored
 from net2net_cli.errors import UnreachableError
 from net2net_cli.expansion import SPLITS
 from net2net_cli.layout import GraphLayout
@@ -89,8 +90,11 @@ def check_back(judge: Judge, student: Student) -> None:
     assert found.known
     assert {info.name: info for info in found.infos} == dict(teacher.tensors)
     for recipe in found.recipes:
-        tiles = list(restore(recipe, student.state[recipe.source]))
-        made, old = torch.cat(tiles) if recipe.shape else tiles[0], teacher.tensor(recipe.name)
+        source, rows = student.model.source, recipe.shape[0] if recipe.shape else 1
+        stored = Stored(source.tensors[recipe.source], source.read)
+        tiles = list(restore(recipe, stored, 0, rows))
+        old = teacher.tensor(recipe.name)
+        made = torch.cat(tiles).view(recipe.shape) if tiles else torch.empty_like(old)
         if recipe.rounded:
             assert torch.allclose(made, old, rtol=2 * torch.finfo(old.dtype).eps, atol=0)
         else:
