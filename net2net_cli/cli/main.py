@@ -51,7 +51,11 @@ def _attempt(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001
-        return _fail(ranks.agreed(error), arguments, glance(arguments))
+        try:
+            return _fail(ranks.agreed(error), arguments, glance(arguments))
+        except MemoryError:  # even for the words
+            os.write(2, b"error: the memory is used up\n")
+            return 2
 
 
 def _shown(arguments: list[str]) -> int:

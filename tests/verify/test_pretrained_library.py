@@ -167,7 +167,7 @@ def test_a_model_that_fails_in_running_is_told_in_one_line(gpt2, monkeypatch):
     def failing(*args):
         raise RuntimeError("out of something\nat 0x0")
 
-    monkeypatch.setattr(pretrained, "run", failing)
+    monkeypatch.setattr(pretrained.Runner, "run", failing)
     with pytest.raises(CheckpointError, match=r"cannot run GPT2LMHeadModel: out of something$"):
         compare(opened(gpt2), opened(gpt2))
 
