@@ -110,8 +110,9 @@ def machine(mergekit: Mergekit, rounds: int) -> dict[str, str]:
     named = [line for line in lines("/proc/cpuinfo") if line.startswith("model name")]
     cpu = named[0].split(":")[1].strip() if named else platform.machine()
     memory = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    kernel = platform.release().partition("-")[0]
     return {
-        "machine": f"{os.cpu_count()} cores ({cpu}), {memory}, Linux {platform.release()}",
+        "machine": f"{os.cpu_count()} cores ({cpu}), {memory}, Linux {kernel}",
         "load before": f"{os.getloadavg()[0]:.1f}",
         "rounds": str(rounds),
         "net2net": f"{__version__}, commit {commit()}",

@@ -26,7 +26,8 @@ class Growth:
 
 def own(growth: Growth, size: Size, source: Path, target: Path) -> list[str]:
     """net2net's words."""
-    return command("grow", source, *growth.options(size), "-o", target, "--no-verify", "-q")
+    return command("grow", source, *growth.options(size), "-o", target, "--no-verify", "-q",
+                   "--max-shard-size", "1TB")  # fmt: skip
 
 
 def others(
