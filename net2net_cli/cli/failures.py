@@ -18,6 +18,10 @@ import typer
 from net2net_cli.errors import Net2NetError, UsageError, closest
 from net2net_cli.report.outcome import Diagnostic, from_error
 
+NO_MEMORY = "the memory is used up"
+_TORCHS_WORDS = ("bad_alloc", "can't allocate memory", "not enough memory", "out of memory")
+"""What torch's RuntimeError says of it, on the CPU and on CUDA."""
+
 DEFECT = "this is a defect of net2net; please report it with the lines above"
 
 
@@ -40,7 +44,9 @@ def explain(error: Exception) -> Failure:
         case OSError():
             return Failure(2, _system(error))
         case MemoryError():
-            return Failure(2, Diagnostic("error", "the memory is used up"))
+            return Failure(2, Diagnostic("error", NO_MEMORY))
+        case RuntimeError() if any(word in str(error) for word in _TORCHS_WORDS):
+            return Failure(2, Diagnostic("error", NO_MEMORY))
         case _:
             name = type(error).__name__
             return Failure(1, Diagnostic("error", f"{name}: {error}", hint=DEFECT), defect=True)

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from net2net_cli import api
+from net2net_cli.cli.failures import explain
 from net2net_cli.cli.signals import end_if_asked, ending_cleanly
 from tests.support.command import Net2Net, command, environment, process
 
@@ -143,3 +144,15 @@ def test_a_signal_that_was_lost_ends_the_run_at_its_next_step() -> None:
     assert ended.value.code == 143
     with ending_cleanly():
         end_if_asked()
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), RuntimeError("std::bad_alloc"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+], ids=type)  # fmt: skip
+def test_memory_that_is_used_up_is_no_defect(error: Exception) -> None:
+    failure = explain(error)
+    assert (failure.exit_code, failure.defect) == (2, False)
+    assert failure.diagnostic.message == "the memory is used up"
+    assert explain(RuntimeError("mat1 and mat2 shapes cannot be multiplied")).defect

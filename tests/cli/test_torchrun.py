@@ -83,6 +83,7 @@ def test_a_file_is_what_one_process_writes_and_one_process_says_so(large: Path) 
     assert hidden(large) == []
 
 
+@thorough
 def test_a_verified_folder_of_shards_too(tmp_path: Path) -> None:
     """The second matrix is so large that the probe divides it."""
     save_file(
@@ -289,6 +290,7 @@ def two_nodes(folder: Path) -> list[subprocess.Popen[str]]:
     ]  # fmt: skip
 
 
+@thorough
 def test_two_nodes_one_of_which_goes_down(large: Path) -> None:
     nodes = two_nodes(large)
     wait_for(lambda: bool(list(large.glob(".*.tmp"))), nodes[0])

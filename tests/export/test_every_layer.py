@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -37,11 +37,9 @@ def spec_of(name: str) -> Spec:
 
 
 def test_helpers_are_tidy() -> None:
-    ruff = shutil.which("ruff")
-    assert ruff is not None
     text = "\n\n".join(HELPERS.values())
     ended = subprocess.run(
-        [ruff, "format", "--isolated", "--diff", "-"],
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", "-"],
         input=text, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,10 +86,8 @@ def test_drawn_networks(tmp_path: Path) -> None:
     assert len(texts) > COUNT / 2
     for count, text in enumerate(sorted(texts)):
         (tmp_path / f"drawn_{count}.py").write_text(text)
-    formatter = shutil.which("ruff")
-    assert formatter is not None
     ended = subprocess.run(
-        [formatter, "format", "--isolated", "--diff", "."],
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", "."],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout

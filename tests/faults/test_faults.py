@@ -82,7 +82,7 @@ def test_memory_that_is_used_up(megabytes, zygote, llama, tmp_path):
 def test_kills_at_random_moments(zygote, llama, tmp_path):
     """The real process, started as users start it."""
     draw = random.Random(0)
-    for scenario in SCENARIOS[:2]:
+    for scenario in SCENARIOS[: 2 if ALL else 1]:
         world = World(tmp_path / scenario.name, zygote, scenario, llama)
         world.reset()
         started = time.monotonic()
