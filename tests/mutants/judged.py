@@ -130,8 +130,8 @@ class Attempt:
     def _lost_units(self, draw: Random) -> Iterator[Mutant]:
         """An expansion in which no unit copies one of the old ones any more."""
         for o in self.growth.plan.operations:
-            if not isinstance(o, Widen) or o.before < 2:
-                continue
+            if not isinstance(o, Widen) or o.before < 2 or o.expansion == "mean":
+                continue  # a mean is taken of all units, or cannot be taken at all
             e = self._expansion(o)
             gone = draw.randrange(e.before)
             other = draw.choice([n for n in range(e.before) if n != gone])

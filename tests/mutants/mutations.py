@@ -107,7 +107,7 @@ def _with_code(axis: AxisMap, draw: Random, old: Code, new: Code) -> AxisMap | N
 
 def left_behind(recipe: Recipe, _draw: Random) -> Recipe | None:
     """Everything new is made of the first unit, whatever the others copy."""
-    if not _is_copy(recipe):
+    if not _is_copy(recipe) or any(axis.means for axis in recipe.axes):
         return None
     axes = tuple(
         replace(a, index=(*a.index[: a.before], *(0,) * (a.after - a.before)))
