@@ -37,6 +37,10 @@ _STREAM = {
 }
 
 
+MOST_BLOCKS = 100_000
+"""A config that counts more is not written out: its tensors' names alone would fill the memory."""
+
+
 @dataclass(frozen=True)
 class LaidFamily:
     """A family at the sizes of one config.
@@ -108,6 +112,11 @@ def lay_out(
     counts = {
         b.name: size_of(b.count, b.count, sizes, family, config, where) for b in family.blocks
     }
+    if beyond := [name for name, count in counts.items() if count > MOST_BLOCKS]:
+        raise SpecError(
+            f"the config counts {counts[beyond[0]]} blocks of `{beyond[0]}`, which no model has",
+            where=where,
+        )
     widths = {Width(name): size for name, size in sizes.items()}
     laid = {name: _laid(name, rules[name], found, widths) for name in names}
     layout = Layout(laid, {}, _demands(family), widths)

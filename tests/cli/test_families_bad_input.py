@@ -85,6 +85,14 @@ def test_a_folder_without_config(net2net: Net2Net, llama: Path) -> None:
     assert "config.json" in said
 
 
+def test_a_config_that_counts_without_end(net2net: Net2Net, llama: Path) -> None:
+    path = llama / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 2**63}))
+    for words in (["inspect", llama], ["plan", llama, "--set", "intermediate_size=99"]):
+        said = net2net(*words, code=2).err
+        assert "blocks of `layers`, which no model has" in said
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"model_type": 3}', "\xff"])
 def test_a_config_that_is_none(net2net: Net2Net, llama: Path, text: str) -> None:
     (llama / "config.json").write_bytes(text.encode("latin-1"))
