@@ -6,16 +6,16 @@
 
 __version__ = "0.1.0"
 
-_LIBRARY = ("deepen", "grow", "load", "widen")
+_NOTEBOOK = ("deepen", "grow", "load", "widen")
 
 
 def __getattr__(name: str) -> object:
-    if name in _LIBRARY:
+    if name in _NOTEBOOK:
         from importlib import import_module
 
-        return getattr(import_module("net2net_cli.library"), name)
+        return getattr(import_module("net2net_cli.notebook"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LIBRARY])
+    return sorted([*globals(), *_NOTEBOOK])

@@ -1,6 +1,6 @@
-from net2net_cli.library import deepen as deepen
-from net2net_cli.library import grow as grow
-from net2net_cli.library import load as load
-from net2net_cli.library import widen as widen
+from net2net_cli.notebook import deepen as deepen
+from net2net_cli.notebook import grow as grow
+from net2net_cli.notebook import load as load
+from net2net_cli.notebook import widen as widen
 
 __version__: str

@@ -127,6 +127,12 @@ def _pad(name: str, rank: int, *extra: Arg, zero: bool = True) -> LayerType:
     return LayerType(f"{name}{rank}d", "channels", args, rank, "c -> c", spatial="pad", zero=zero)
 
 
+_LAYER_NORM = (
+    Arg("normalized_shape", "ints", "inferred"),
+    number("eps", 1e-5),
+    flag("elementwise_affine", True),
+    flag("bias", True),
+)
 _NORM_TENSORS = (
     TensorLine("weight", "*", "ones", when="elementwise_affine"),
     TensorLine("bias", "*", "zeros", when="elementwise_affine bias"),
@@ -155,23 +161,13 @@ _NORMS = (
     LayerType(
         "LayerNorm",
         "norm",
-        (
-            Arg("normalized_shape", "ints", "inferred"),
-            number("eps", 1e-5),
-            flag("elementwise_affine", True),
-            flag("bias", True),
-        ),
+        _LAYER_NORM,
         tensors=_NORM_TENSORS,
     ),
     LayerType(
         "LayerNorm2d",
         "norm",
-        (
-            Arg("normalized_shape", "ints", "inferred"),
-            number("eps", 1e-5),
-            flag("elementwise_affine", True),
-            flag("bias", True),
-        ),
+        _LAYER_NORM,
         2,
         tensors=_NORM_TENSORS,
     ),

@@ -8,23 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.support.command import Net2Net
-
 MLP = {"fc1": (16, 12), "fc2": (8, 16), "out": (4, 8)}
 """Linear layers of the checkpoint `ckpt.safetensors`: [out, in]."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, entered."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def net2net(capfd: pytest.CaptureFixture[str]) -> Net2Net:
-    """The command, in this process."""
-    return Net2Net(capfd)
 
 
 @pytest.fixture

@@ -47,19 +47,6 @@ def notes(net2net: Net2Net, *arguments: object) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, entered."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def net2net(capfd: pytest.CaptureFixture[str]) -> Net2Net:
-    """The command, in this process."""
-    return Net2Net(capfd)
-
-
-@pytest.fixture
 def teach(folder: Path) -> Teach:
     """Writes a teacher, `net.safetensors` with `net.yaml` beside it: all random, in float64."""
 

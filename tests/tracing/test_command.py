@@ -24,11 +24,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def net2net(capfd: pytest.CaptureFixture[str]) -> Net2Net:
-    return Net2Net(capfd)
-
-
 def test_a_traced_spec_grows_the_modules_checkpoint(net2net: Net2Net, folder: Path) -> None:
     ended = process("trace", "mynets:LeNet", "--arg", "width=8", "--input", "1,1,28,28",
                     "-o", "lenet.yaml", cwd=folder)  # fmt: skip
