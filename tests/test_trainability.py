@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tests.cli.conftest import folder, net2net  # noqa: F401
 from tests.support.command import Net2Net
 
 MLP = """net2net: 1
@@ -26,7 +25,7 @@ layers:
 
 
 @pytest.fixture
-def network(folder: Path) -> nn.Sequential:  # noqa: F811
+def network(folder: Path) -> nn.Sequential:
     torch.manual_seed(0)
     (folder / "net.yaml").write_text(MLP)
     return nn.Sequential(OrderedDict(
@@ -35,13 +34,13 @@ def network(folder: Path) -> nn.Sequential:  # noqa: F811
     ))  # fmt: skip
 
 
-def found(net2net: Net2Net, name: str, *options: str) -> set[tuple[str, str, int, int]]:  # noqa: F811
+def found(net2net: Net2Net, name: str, *options: str) -> set[tuple[str, str, int, int]]:
     ended = net2net("inspect", name, "--train", "--json", *options)
     items = json.loads(ended.out)["training"]
     return {(i["trouble"], i["layer"], i["count"], i["of"]) for i in items}
 
 
-def test_nothing_is_wrong(net2net: Net2Net, network: nn.Sequential) -> None:  # noqa: F811
+def test_nothing_is_wrong(net2net: Net2Net, network: nn.Sequential) -> None:
     with torch.no_grad():
         network.fc1.bias.add_(3)  # every unit is awake
     torch.save(network.state_dict(), "net.pt")
@@ -49,7 +48,7 @@ def test_nothing_is_wrong(net2net: Net2Net, network: nn.Sequential) -> None:  # 
     assert "nothing was found that cannot learn" in net2net("inspect", "net.pt", "--train").out
 
 
-def test_dead_units(net2net: Net2Net, network: nn.Sequential) -> None:  # noqa: F811
+def test_dead_units(net2net: Net2Net, network: nn.Sequential) -> None:
     with torch.no_grad():
         network.fc1.bias.add_(3)
         network.fc1.bias[:4] = -50
@@ -63,7 +62,7 @@ def test_dead_units(net2net: Net2Net, network: nn.Sequential) -> None:  # noqa: 
 
 
 def test_fresh_units_wake_up_and_copies_do_not_part(
-    net2net: Net2Net, network: nn.Sequential  # noqa: F811
+    net2net: Net2Net, network: nn.Sequential
 ) -> None:  # fmt: skip
     with torch.no_grad():
         network.fc1.bias.add_(3)
@@ -83,7 +82,7 @@ def test_fresh_units_wake_up_and_copies_do_not_part(
 
 
 def test_a_gain_of_zero_in_front_of_zeros(
-    net2net: Net2Net, network: nn.Sequential  # noqa: F811
+    net2net: Net2Net, network: nn.Sequential
 ) -> None:  # fmt: skip
     with torch.no_grad():
         network.fc1.bias.add_(3)
@@ -99,7 +98,7 @@ def test_a_gain_of_zero_in_front_of_zeros(
     assert {"fc1", "fc2", "norm"} <= stuck
 
 
-def test_transformers_by_their_weights(net2net: Net2Net, folder: Path) -> None:  # noqa: F811
+def test_transformers_by_their_weights(net2net: Net2Net, folder: Path) -> None:
     from tests.support import vision  # noqa: F401
 
     # isort: split
