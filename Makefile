@@ -44,11 +44,11 @@ bench: $(VENV)/installed $(RIVALS)/installed ## start-up and surgery, measured; 
 study: $(VENV)/studied ## which student learns fastest: trains what is missing, then tables and figures
 	$(BIN)/python -m tests.benchmarks.learning
 
-fuzz: $(VENV)/installed ## a hundred thousand spoilt inputs (COUNT=...): none may end in a traceback
-	$(BIN)/python -m tests.fuzz.campaign --workers $(JOBS) --count $(COUNT)
+fuzz: $(VENV)/installed ## a hundred thousand spoilt inputs (COUNT=...), goes on where it was stopped
+	$(BIN)/python -m tests.fuzz.campaign --workers $(JOBS) --count $(COUNT) --results .fuzz.json
 
 clean: ## remove what make has made
-	rm -rf $(VENV) $(RIVALS) build dist net2net.egg-info
+	rm -rf $(VENV) $(RIVALS) build dist net2net.egg-info .fuzz.json
 
 # plotnine is here for its diamonds alone, and comes without its dependencies.
 $(VENV)/studied: $(VENV)/installed

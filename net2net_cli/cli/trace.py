@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,7 +73,7 @@ def trace(
 
     examples = _examples(inputs or (), input_file)
     given = tracing.parse_arguments(arguments or ())
-    with redirect_stdout(sys.stderr):  # what the user's code prints is no result
+    with redirect_stdout(sys.stderr), _not_ended(target):  # what it prints is no result
         found = tracing.trace(tracing.build_module(target, given), examples)
     text = dump(found.document)
     said = (f"the spec computes what the module does: {found.agreement}",)
@@ -80,6 +82,23 @@ def trace(
     if output in (None, STREAM):
         return outcome
     return replace(outcome, written=write_text_file(output, text, overwrite=overwrite))
+
+
+@contextmanager
+def _not_ended(target: str) -> Iterator[None]:
+    """A module that ends Python has not been traced, whatever code it ends it with; a signal's end
+    stays one."""
+    from net2net_cli.cli.signals import end_if_asked
+    from net2net_cli.errors import UsageError
+
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as end:
+        end_if_asked()
+        raise UsageError(
+            f"`{target}` ends Python ({type(end).__name__}) and builds no network",
+            hint="name a function that returns one",
+        ) from end
 
 
 def _examples(inputs: list[str] | tuple[()], file: Path | None) -> tuple[Example, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,9 @@ from net2net_cli.errors import CheckpointError, OutputError
 from net2net_cli.io.checkpoint import Source
 from net2net_cli.io.dtypes import SIZES
 from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.plain import check_plain, trouble
 from net2net_cli.io.tensors import TensorInfo, raw_bytes
 from net2net_cli.io.torch_file import WRAPPERS
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,13 +83,46 @@ class Item:
     chunks: tuple[Chunk, ...]
 
 
+Box = tuple[tuple[int, int], ...]
+"""A part's place: where it begins and ends on each axis."""
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return all(a < d and c < b for (a, b), (c, d) in zip(one, other, strict=True))
+
+
 class Contents:
     """What a DCP folder holds, read item by item."""
 
     def __init__(self, folder: Path, label: str) -> None:
         """Reads the metadata alone. CheckpointError where it is damaged, or no metadata."""
         self.folder, self.label = folder, label
-        self.items = tuple(_items(_metadata(folder, label), shown(label)))
+        metadata, where = _metadata(folder, label), shown(label)
+        try:
+            self.items = tuple(_items(metadata, where))
+            _check_keys(self.items, where)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise _damaged(error, where) from error
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """The chunks lie in their files, and are as large as what they are said to hold."""
+        sizes: dict[str, int] = {}
+        for item in self.items:
+            for file in {chunk.file for chunk in item.chunks} - sizes.keys():
+                with reported(CheckpointError, "read", self.folder / file):
+                    sizes[file] = (self.folder / file).stat().st_size
+            name = shown(".".join(map(str, item.key)))
+            if any(c.start + c.length > sizes[c.file] for c in item.chunks):
+                raise CheckpointError(
+                    f"`{name}` lies behind the end of its file", where=shown(self.label)
+                )
+            held = sum(chunk.length for chunk in item.chunks)
+            if item.info and item.info.nbytes > held:
+                raise CheckpointError(
+                    f"`{name}` claims {item.info.nbytes:,} bytes, and its parts hold {held:,}",
+                    where=shown(self.label),
+                )
 
     def read(self, item: Item) -> Any:
         """A tensor, joined from its chunks, or an object of plain data."""
@@ -101,15 +132,34 @@ class Contents:
         if item.info is None:
             return parts[0][1]
         made = torch.empty(item.info.shape, dtype=getattr(torch, item.info.dtype))
-        filled = 0
+        taken: list[Box] = []
         for chunk, part in parts:
-            at = tuple(slice(o, o + n) for o, n in zip(chunk.offsets, part.shape, strict=True))
-            made[at] = part
-            filled += part.numel()
-        if filled < made.numel():
-            name = ".".join(map(str, item.key))
-            raise CheckpointError(f"parts of the tensor `{name}` are missing", where=self.label)
+            box = self._box(item, chunk, part)
+            if any(_overlap(box, other) for other in taken):
+                raise self._unfit(item, "overlap")
+            taken.append(box)
+            made[tuple(slice(low, high) for low, high in box)] = part
+        if sum(part.numel() for _, part in parts) < made.numel():
+            raise self._unfit(item, "are missing")
         return made
+
+    def _box(self, item: Item, chunk: Chunk, part: Any) -> Box:
+        """The place of a part in its tensor; CheckpointError where it has none."""
+        import torch
+
+        assert item.info is not None
+        if not isinstance(part, torch.Tensor) or trouble(part):
+            raise self._unfit(item, "are no tensors that can be read")
+        offsets, shape = chunk.offsets or (0,) * part.ndim, item.info.shape
+        fits = len(offsets) == part.ndim == len(shape)
+        box = tuple((low, low + n) for low, n in zip(offsets, part.shape, strict=False))
+        if not fits or any(high > size for (_, high), size in zip(box, shape, strict=False)):
+            raise self._unfit(item, f"do not fit into its shape {list(shape)}")
+        return box
+
+    def _unfit(self, item: Item, how: str) -> CheckpointError:
+        name = shown(".".join(map(str, item.key)))
+        return CheckpointError(f"parts of the tensor `{name}` {how}", where=shown(self.label))
 
     def _chunk(self, chunk: Chunk) -> Any:
         import torch
@@ -119,12 +169,16 @@ class Contents:
             stream.seek(chunk.start)
             data = io.BytesIO(stream.read(chunk.length))
         try:
-            return torch.load(data, map_location="cpu", weights_only=True)
+            found = torch.load(data, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
         except Exception as error:  # damaged pickles raise anything at all
             raise CheckpointError(
                 f"a chunk is damaged, or holds more than tensors and plain data: {_line(error)}",
                 where=shown(path),
             ) from error
+        check_plain(found, shown(path))
+        return found
 
 
 def _line(error: Exception) -> str:
@@ -136,19 +190,25 @@ def _metadata(folder: Path, label: str) -> Any:
     try:
         with reported(CheckpointError, "read", path), path.open("rb") as stream:
             found = _Unpickler(stream).load()
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # as above
-        raise CheckpointError(
-            f"the metadata is damaged, or none of torch.distributed.checkpoint: {_line(error)}",
-            where=shown(label),
-        ) from error
+        raise _damaged(error, shown(label)) from error
     if not isinstance(getattr(found, "state_dict_metadata", None), Mapping):
         raise CheckpointError("the metadata names no tensors", where=shown(path))
     return found
 
 
+def _damaged(error: Exception, where: str) -> CheckpointError:
+    return CheckpointError(
+        f"the metadata is damaged, or none of torch.distributed.checkpoint: {_line(error)}",
+        where=where,
+    )
+
+
 def _items(metadata: Any, where: str) -> Iterator[Item]:
+    """What the records say, which may be anything: AttributeError, LookupError, TypeError and
+    ValueError mean that they are damaged."""
     chunks: dict[str, list[Chunk]] = {}
     for index, info in (metadata.storage_data or {}).items():
         name = str(info.relative_path)
@@ -157,14 +217,33 @@ def _items(metadata: Any, where: str) -> Iterator[Item]:
                 f"`{shown(index.fqn)}` lies in `{shown(name)}`, outside of the folder, or encoded",
                 where=where,
             )
-        offsets = tuple(index.offset or ())
-        chunks.setdefault(index.fqn, []).append(Chunk(offsets, name, info.offset, info.length))
+        offsets = _naturals(index.offset or ())
+        start, length = _naturals((info.offset, info.length))
+        chunks.setdefault(index.fqn, []).append(Chunk(offsets, name, start, length))
     paths = metadata.planner_data or {}
     for name, record in metadata.state_dict_metadata.items():
         own = tuple(chunks.get(name, ()))
         if not own:
             raise CheckpointError(f"`{shown(name)}` lies in no file", where=where)
-        yield Item(tuple(paths.get(name, (name,))), _info(name, record, where), own)
+        key = tuple(paths.get(name, (name,)))
+        if not key or not all(isinstance(part, str | int) for part in key):
+            raise TypeError(f"the key of `{name}` is none")
+        yield Item(key, _info(name, record, where), own)
+
+
+def _naturals(numbers: Any) -> tuple[int, ...]:
+    found = tuple(numbers)
+    if not all(isinstance(number, int) and 0 <= number < 2**63 for number in found):
+        raise ValueError(f"{found} are no sizes and places")
+    return found
+
+
+def _check_keys(items: Sequence[Item], where: str) -> None:
+    """Every key is there once, and is not the beginning of another."""
+    keys = {item.key for item in items}
+    begun = {item.key[:at] for item in items for at in range(1, len(item.key))}
+    if len(keys) < len(items) or keys & begun:
+        raise CheckpointError("the metadata put two things under one key", where=where)
 
 
 def _info(name: str, record: Any, where: str) -> TensorInfo | None:
@@ -175,7 +254,7 @@ def _info(name: str, record: Any, where: str) -> TensorInfo | None:
         raise CheckpointError(
             f"tensor `{shown(name)}` has the type {dtype}, which is not supported", where=where
         )
-    return TensorInfo(name, dtype, tuple(record.size))
+    return TensorInfo(name, dtype, _naturals(record.size))
 
 
 class DcpSource(Source):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from net2net_cli.errors import CheckpointError
 from net2net_cli.io.checkpoint import Source
-from net2net_cli.io.dtypes import SIZES
 from net2net_cli.io.failures import is_unicode, reported, shown
+from net2net_cli.io.plain import check_plain, trouble
 from net2net_cli.io.tensors import TensorInfo, raw_bytes
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def load_torch(file: Path, where: str) -> Any:
     is_zip = _check_archive(file, where)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of protocols; what cannot be read is an error
-        return _load(file, where, is_zip=is_zip)
+        loaded = _load(file, where, is_zip=is_zip)
+    check_plain(loaded, where)
+    return loaded
 
 
 def _check_archive(file: Path, where: str) -> bool:
@@ -107,7 +109,7 @@ def _load(file: Path, where: str, *, is_zip: bool) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         with file.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -159,18 +161,8 @@ def _state_dict(loaded: Any, where: str) -> dict[str, torch.Tensor]:
 
 
 def _info(name: str, tensor: torch.Tensor, where: str) -> TensorInfo:
-    import torch
-
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    problem = None
-    if not is_unicode(name):
-        problem = "has a name that is not valid Unicode"
-    elif tensor.layout is not torch.strided:
-        problem = "is sparse"
-    elif tensor.is_quantized or dtype not in SIZES:
-        problem = f"has the type {dtype}, which is not supported"
-    elif tensor.device.type != "cpu":
-        problem = "has no data"
+    problem = trouble(tensor) if is_unicode(name) else "has a name that is not valid Unicode"
     if problem:
         raise CheckpointError(f"tensor `{shown(name)}` {problem}", where=where)
+    dtype = str(tensor.dtype).removeprefix("torch.")
     return TensorInfo(name, dtype, tuple(tensor.shape))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from net2net_cli.execute import Executor, Measured
 from net2net_cli.io import MemorySource
+from net2net_cli.io.plain import trouble
 from net2net_cli.optimizer.networks import Networks
 from net2net_cli.optimizer.reading import at
 from net2net_cli.optimizer.rest import Averages
@@ -29,7 +30,9 @@ def grown_average(
         found = dict(zip(average.names, found, strict=True))
     prefix, recipes = average.prefix or "", networks.recipes
     held = {
-        key.removeprefix(prefix): v.detach() for key, v in found.items() if isinstance(v, Tensor)
+        key.removeprefix(prefix): value.detach()
+        for key, value in found.items()
+        if isinstance(value, Tensor) and not trouble(value)
     }
     buffers = any(name not in networks.before for name in held)
     needed = any(isinstance(r.base, Moments) and not r.base.normal for r in recipes.values())

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from net2net_cli.errors import CheckpointError
+from net2net_cli.io.plain import trouble
 from net2net_cli.io.torch_file import WRAPPERS
-from net2net_cli.optimizer.kinds import NOTHING, Kind, kind_of
+from net2net_cli.optimizer.kinds import NOTHING, Form, Kept, Kind, kind_of
 from net2net_cli.optimizer.order import Groups, Saved, Shape
 
 Key = str | int
@@ -95,14 +96,14 @@ def _optimizer(path: Path, data: Mapping[str, Any], where: str, *, reset: bool) 
         raise CheckpointError("the optimizer's `param_groups` list no `params`", where=where)
     found = Optimizer(path, state, groups, NOTHING)
     numbers = found.numbers
-    if len(set(numbers)) != len(numbers):
-        raise CheckpointError("the optimizer has one parameter twice", where=where)
     if not all(isinstance(number, str) for number in numbers) and (
         not all(isinstance(number, int) for number in numbers)
     ):
         raise CheckpointError(
             "the optimizer's parameters are neither numbers nor names", where=where
         )
+    if len(set(numbers)) != len(numbers):
+        raise CheckpointError("the optimizer has one parameter twice", where=where)
     strangers = [key for key in state if key not in set(numbers)]
     if strangers:
         raise CheckpointError(
@@ -110,6 +111,10 @@ def _optimizer(path: Path, data: Mapping[str, Any], where: str, *, reset: bool) 
         )
     if not all(isinstance(value, Mapping) for value in state.values()):
         raise CheckpointError("the optimizer's state of a parameter is no dictionary", where=where)
+    if not all(_is_number(group.get("initial_accumulator_value", 0.0)) for group in groups):
+        raise CheckpointError(
+            "the optimizer's `initial_accumulator_value` is no number", where=where
+        )
     kind = kind_of(list(state.values()), groups)
     if kind is None and not reset:
         raise _unknown(state, where)
@@ -118,17 +123,69 @@ def _optimizer(path: Path, data: Mapping[str, Any], where: str, *, reset: bool) 
     return Optimizer(path, state, groups, kind)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53)
+
+
 def _check_states(state: Mapping[Key, Mapping[str, Any]], kind: Kind, where: str) -> None:
-    """Every parameter that has a state has all of it."""
-    needed = [kept.name for kept in kind.keeps if not kept.optional]
+    """Every parameter that has a state has all of it, and in tensors that fit each other."""
     for number, values in state.items():
-        missing = [name for name in needed if values and values.get(name) is None]
+        missing = [name for name in _needed(values, kind) if values and values.get(name) is None]
         if missing:
             raise CheckpointError(
                 f"the {kind.name} state of parameter {number} misses `{missing[0]}`",
                 where=where,
                 hint=RESET,
             )
+        shape = _shape(values, kind)
+        for kept in kind.keeps:
+            problem = _misfit(kept, values.get(kept.name), shape)
+            if problem:
+                raise CheckpointError(
+                    f"`{kept.name}` in the {kind.name} state of parameter {number} {problem}",
+                    where=where,
+                    hint=RESET,
+                )
+
+
+def _needed(values: Mapping[str, Any], kind: Kind) -> list[str]:
+    """What cannot be missing: rows need their columns, and columns their rows."""
+    halves = [kept for kept in kind.keeps if kept.form in ("row", "column")]
+    factored = any(values.get(kept.name) is not None for kept in halves)
+    return [k.name for k in kind.keeps if not k.optional or (factored and k in halves)]
+
+
+def _misfit(kept: Kept, value: Any, shape: Shape | None) -> str | None:
+    """What is wrong with a thing that is kept for a parameter of that shape (None: unknown)."""
+    import torch
+
+    if value is None:
+        return None
+    if kept.form == "number":
+        known = isinstance(value, int | float) or (
+            isinstance(value, torch.Tensor) and value.numel() == 1 and not trouble(value)
+        )
+        return None if known else "is no number"
+    if not isinstance(value, torch.Tensor):
+        return "is no tensor"
+    if problem := trouble(value):
+        return problem
+    if not value.is_floating_point():
+        return f"holds {str(value.dtype).removeprefix('torch.')}"
+    if shape is None or tuple(value.shape) not in _shapes(kept.form, shape):
+        return f"has the shape {list(value.shape)}, which does not fit the others"
+    return None
+
+
+def _shapes(form: Form, shape: Shape) -> tuple[Shape, ...]:
+    """The shapes that a thing of that form may have for a parameter."""
+    match form:
+        case "row":
+            return shape[:-1], (*shape[:-1], 1)
+        case "column":
+            return (*shape[:-2], *shape[-1:]), (*shape[:-2], 1, *shape[-1:])
+        case _:
+            return (shape,)
 
 
 def _unknown(state: Mapping[Key, Mapping[str, Any]], where: str) -> CheckpointError:
@@ -173,22 +230,25 @@ def saved(found: Sequence[Optimizer], content: Any, where: str) -> Saved:
 
 
 def _shape(values: Mapping[str, Any], kind: Kind | None) -> Shape | None:
-    """The shape of a parameter, from what is kept for it in full."""
+    """The shape of a parameter, from what is kept for it in full, or in rows and columns."""
     if kind is None:
         return None
-    for kept in kind.keeps:
-        value = values.get(kept.name)
-        if kept.form == "full" and value is not None:
-            return tuple(value.shape)
-    row, column = (
-        next((values[k.name] for k in kind.keeps if k.form == form and k.name in values), None)
-        for form in ("row", "column")
-    )
-    if row is None or column is None:
+    there = {form: _kept(values, kind, form) for form in ("full", "row", "column")}
+    if there["full"] is not None:
+        return there["full"]
+    row, column = there["row"], there["column"]
+    if not row or not column:
         return None
-    if row.ndim == column.ndim and row.shape[-1:] == (1,):  # torch's, which keeps the axis
-        return (*row.shape[:-1], column.shape[-1])
-    return (*row.shape, column.shape[-1])
+    if len(row) == len(column) and row[-1:] == (1,):  # torch's, which keeps the axis
+        return (*row[:-1], column[-1])
+    return (*row, column[-1])
+
+
+def _kept(values: Mapping[str, Any], kind: Kind, form: str) -> Shape | None:
+    """The shape of the first thing of that form."""
+    names = [kept.name for kept in kind.keeps if kept.form == form]
+    shapes = (getattr(values.get(name), "shape", None) for name in names)
+    return next((tuple(shape) for shape in shapes if shape is not None), None)
 
 
 def _names(found: Sequence[Optimizer], content: Any, where: str) -> Groups | None:
@@ -204,7 +264,11 @@ def _names(found: Sequence[Optimizer], content: Any, where: str) -> Groups | Non
             if said is None and params:
                 return None
             said = said or []
-            if len(said) != len(params) or not all(isinstance(name, str) for name in said):
+            if (
+                not isinstance(said, list | tuple)
+                or len(said) != len(params)
+                or not all(isinstance(name, str) for name in said)
+            ):
                 raise CheckpointError(
                     "a group's `param_names` do not fit its `params`", where=where
                 )

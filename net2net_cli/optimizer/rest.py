@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from net2net_cli.io.plain import trouble
 from net2net_cli.io.torch_file import WRAPPERS
 from net2net_cli.optimizer.order import Groups, Shape
 from net2net_cli.optimizer.reading import Path
@@ -78,8 +79,12 @@ def _prefix(data: Mapping[Any, Any], shapes: Mapping[str, Shape]) -> str | None:
 
 
 def _shape(value: Any) -> Shape | None:
-    shape = getattr(value, "shape", None)
-    return None if shape is None else tuple(shape)
+    """The shape of a tensor whose values can be read."""
+    from torch import Tensor
+
+    if not isinstance(value, Tensor) or trouble(value):
+        return None
+    return tuple(value.shape)
 
 
 def replaced(data: Any, changed: Mapping[Path, Any], left_out: Collection[str]) -> Any:

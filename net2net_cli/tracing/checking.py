@@ -19,6 +19,7 @@ from net2net_cli.errors import DifferenceError
 from net2net_cli.network import Spec
 from net2net_cli.tracing.given import Example
 from net2net_cli.verify.inputs import draw_inputs, seeded
+from net2net_cli.verify.memory import require_room
 from net2net_cli.verify.network import build
 
 TOLERANCE = 1e-12
@@ -97,6 +98,8 @@ def _compared(
 ) -> Agreement:
     state = random_state(module, dtype)
     network = build(spec, {n: t for n, t in state.items() if n not in kept}, dtype)
+    needed = network.weight_bytes + EXAMPLES * network.example_bytes
+    require_room(needed, "inputs of these shapes", None, "name smaller ones with --input")
     inputs = _inputs(spec, examples, dtype)
     module_was = module.training
     module.eval()

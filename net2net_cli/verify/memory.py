@@ -18,7 +18,10 @@ def batch_bytes(memory: int | None) -> int:
     return BATCH_BYTES if present is None else min(BATCH_BYTES, present // 2)
 
 
-def require_room(least: int, what: str, memory: int | None) -> None:
+LESS = "give it more memory, or fewer or smaller inputs (--probes, --probe-data)"
+
+
+def require_room(least: int, what: str, memory: int | None, hint: str = LESS) -> None:
     """UsageError where ``least`` bytes, which ``what`` takes, are more than ``memory``, or where
     none is given, than there is."""
     limit = _available() if memory is None else memory
@@ -27,7 +30,7 @@ def require_room(least: int, what: str, memory: int | None) -> None:
     there = "are free" if memory is None else "--probe-memory allows"
     raise UsageError(
         f"the probe takes about {_shown(least)} for {what}, and {_shown(limit)} {there}",
-        hint="give it more memory, or fewer or smaller inputs (--probes, --probe-data)",
+        hint=hint,
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from random import Random
 from typing import Any
+
+import yaml
 
 TEXTS = (
     "", " ", "\x1b[31mred\x1b[0m", "[bold]", "../../etc/passwd", "/dev/zero", "a" * 5000, "\x00",
@@ -105,3 +108,24 @@ def bytes_of(data: bytes, draw: Random) -> bytes:
             case _:
                 found[at : at + 8] = draw.choice([b"\xff" * 8, b"\x00" * 8, b"\x00" * 7 + b"\x7f"])
     return bytes(found)
+
+
+def json_of(document: Any) -> bytes:
+    """As JSON."""
+    return json.dumps(document).encode()
+
+
+def yaml_of(text: str, draw: Random) -> bytes:
+    """YAML with other values, or other text."""
+    if draw.random() < 0.2:
+        return bytes_of(text.encode(), draw)
+    changed = structure(yaml.safe_load(text), draw)
+    return yaml.safe_dump(changed, sort_keys=False, default_flow_style=None).encode(
+        "utf-8", "replace"
+    )
+
+
+def word(said: Any) -> str:
+    """Anything as a word of a command line."""
+    text = said if isinstance(said, str) else json.dumps(said)
+    return text.encode("utf-8", "replace").decode().replace("\0", "")[:2000]

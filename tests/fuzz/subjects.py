@@ -9,111 +9,15 @@ import json
 import shutil
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
-
-import torch
-import yaml
-from safetensors.torch import save_file
 
 from net2net_cli.families import families
-from tests.fuzz.damage import TEXTS, bytes_of, structure, value
-
-SPEC = """\
-net2net: 1
-input: [3, 6, 6]
-layers:
-  conv: {type: Conv2d, out_channels: 4, kernel_size: 3, padding: 1, bias: false}
-  bn: {type: BatchNorm2d}
-  act: {type: ReLU}
-  mixed:
-    type: Concat
-    branches:
-      a: {one: {type: Conv2d, out_channels: 3, kernel_size: 1}, relu: {type: ReLU}}
-      b: {two: {type: Conv2d, out_channels: 2, kernel_size: 3, padding: 1}}
-      c: {}
-  pool: {type: AdaptiveAvgPool2d, output_size: 1}
-  flat: {type: Flatten}
-  fc1: {type: Linear, out_features: 6}
-  relu1: {type: ReLU}
-  out: {type: Linear, out_features: 4}
-"""
-TARGET = """\
-net2net: 1
-extends: source
-layers:
-  conv: {out_channels: 6}
-  fc1: {out_features: 9}
-  fc1b: {type: Linear, out_features: 6, after: relu1}
-  relu1b: {type: ReLU}
-"""
-SHAPES = {
-    "conv.weight": (4, 3, 3, 3), "bn.weight": (4,), "bn.bias": (4,), "bn.running_mean": (4,),
-    "bn.running_var": (4,), "bn.num_batches_tracked": (), "mixed.a.one.weight": (3, 4, 1, 1),
-    "mixed.a.one.bias": (3,), "mixed.b.two.weight": (2, 4, 3, 3), "mixed.b.two.bias": (2,),
-    "fc1.weight": (6, 9), "fc1.bias": (6,), "out.weight": (4, 6), "out.bias": (4,),
-}  # fmt: skip
-LLAMA = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 8,
-    "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 2, "vocab_size": 11, "rms_norm_eps": 1e-5, "tie_word_embeddings": False,
-    "max_position_embeddings": 32, "hidden_act": "silu", "torch_dtype": "float32",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Valid:
-    """Valid inputs, made once."""
-
-    folder: Path
-
-    def make(self) -> None:
-        """Write them."""
-        generator = torch.Generator().manual_seed(0)
-        state = {n: torch.rand(s, generator=generator) + 0.1 for n, s in SHAPES.items()}
-        state["bn.num_batches_tracked"] = torch.tensor(3)
-        save_file(state, self.folder / "ckpt.safetensors")
-        torch.save(state, self.folder / "ckpt.pt")
-        (self.folder / "ckpt.yaml").write_text(SPEC)
-        (self.folder / "target.yaml").write_text(TARGET)
-        chain = {n: t for n, t in state.items() if n.startswith(("fc1", "out"))}
-        save_file(chain, self.folder / "chain.safetensors")
-        self._llama(generator)
-
-    def _llama(self, generator: torch.Generator) -> None:
-        folder = self.folder / "llama"
-        folder.mkdir()
-        (folder / "config.json").write_text(json.dumps(LLAMA))
-        state: dict[str, torch.Tensor] = {}
-
-        def add(name: str, *shape: int) -> None:
-            state[name] = torch.rand(shape, generator=generator)
-
-        for i in range(2):
-            for name in "qkvo":
-                add(f"model.layers.{i}.self_attn.{name}_proj.weight", 8, 8)
-            add(f"model.layers.{i}.mlp.gate_proj.weight", 12, 8)
-            add(f"model.layers.{i}.mlp.up_proj.weight", 12, 8)
-            add(f"model.layers.{i}.mlp.down_proj.weight", 8, 12)
-            add(f"model.layers.{i}.input_layernorm.weight", 8)
-            add(f"model.layers.{i}.post_attention_layernorm.weight", 8)
-        add("model.embed_tokens.weight", 11, 8)
-        add("model.norm.weight", 8)
-        add("lm_head.weight", 11, 8)
-        names = sorted(state)
-        parts = {"model-1.safetensors": names[:9], "model-2.safetensors": names[9:]}
-        for file, own in parts.items():
-            save_file({n: state[n] for n in own}, folder / file, {"format": "pt"})
-        where = {n: file for file, own in parts.items() for n in own}
-        index = {"metadata": {"total_size": 1}, "weight_map": where}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-    def read(self, name: str) -> bytes:
-        """One of them."""
-        return (self.folder / name).read_bytes()
-
+from tests.fuzz.damage import TEXTS, bytes_of, json_of, structure, value, word, yaml_of
+from tests.fuzz.programs import module, written_module
+from tests.fuzz.targets import larger, sizes
+from tests.fuzz.training import dcp_folder, inputs_file, optimizer_state, torch_objects
+from tests.fuzz.valid import LLAMA, SPEC, TARGET, Valid
 
 Subject = Callable[[Valid, Random, Path], list[str]]
 
@@ -130,7 +34,7 @@ def safetensors_header(valid: Valid, draw: Random, folder: Path) -> list[str]:
     data = valid.read(draw.choice(["chain.safetensors", "ckpt.safetensors"]))
     (length,) = struct.unpack("<Q", data[:8])
     header = structure(json.loads(data[8 : 8 + length]), draw)
-    text = _json(header)
+    text = json_of(header)
     claimed = draw.choice([len(text)] * 9 + [draw.choice([0, 7, 2**31, 2**40, 2**63])])
     body = data[8 + length :]
     (folder / "x.safetensors").write_bytes(struct.pack("<Q", claimed) + text + body)
@@ -157,7 +61,7 @@ def many_tensors(_valid: Valid, draw: Random, folder: Path) -> list[str]:
         }
         for i in range(count)
     }
-    text = _json(header)
+    text = json_of(header)
     body = b"" if huge else bytes(size * count)
     (folder / "x.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
     return _any_command("x.safetensors", draw)
@@ -172,7 +76,7 @@ def torch_bytes(valid: Valid, draw: Random, folder: Path) -> list[str]:
 def layer_spec(valid: Valid, draw: Random, folder: Path) -> list[str]:
     """A spec, of the checkpoint or the target, with other values or other text."""
     name, text = draw.choice([("s.yaml", SPEC), ("t.yaml", TARGET)])
-    (folder / name).write_bytes(_yaml(text, draw))
+    (folder / name).write_bytes(yaml_of(text, draw))
     shutil.copy(valid.folder / "ckpt.safetensors", folder / "ckpt.safetensors")
     if name == "s.yaml":
         spec = ["--source-spec", "s.yaml"]
@@ -214,7 +118,7 @@ def model_folder(valid: Valid, draw: Random, folder: Path) -> list[str]:
                         "model-1.safetensors"])  # fmt: skip
     path = folder / "llama" / name
     if name.endswith(".json") and draw.random() < 0.8:
-        path.write_bytes(_json(structure(json.loads(path.read_text()), draw)))
+        path.write_bytes(json_of(structure(json.loads(path.read_text()), draw)))
     else:
         path.write_bytes(bytes_of(path.read_bytes(), draw))
     return _family_command(draw)
@@ -224,7 +128,7 @@ def family_file(valid: Valid, draw: Random, folder: Path) -> list[str]:
     """A family of the user's own that is none."""
     shutil.copytree(valid.folder / "llama", folder / "llama")
     text = _llama_family()
-    (folder / "f.yaml").write_bytes(_yaml(text, draw))
+    (folder / "f.yaml").write_bytes(yaml_of(text, draw))
     return [*_family_command(draw), "--family-file", "f.yaml"]
 
 
@@ -235,7 +139,7 @@ def settings(valid: Valid, draw: Random, folder: Path) -> list[str]:
     words = ["plan", "llama"]
     for _ in range(draw.choice([1, 1, 2, 3])):
         said = draw.choice([*map(str, range(20)), value(draw), draw.choice(TEXTS)])
-        words += ["--set", f"{draw.choice(keys)}={_word(said)}"]
+        words += ["--set", f"{draw.choice(keys)}={word(said)}"]
     return words
 
 
@@ -246,7 +150,7 @@ def saved_plan(valid: Valid, draw: Random, folder: Path) -> list[str]:
     made = valid.folder / "plan.json"
     path = folder / "plan.json"
     if draw.random() < 0.8:
-        path.write_bytes(_json(structure(json.loads(made.read_text()), draw)))
+        path.write_bytes(json_of(structure(json.loads(made.read_text()), draw)))
     else:
         path.write_bytes(bytes_of(made.read_bytes(), draw))
     return ["apply", "plan.json", "ckpt.safetensors", "-o", "out.safetensors"]
@@ -264,7 +168,7 @@ def student_metadata(valid: Valid, draw: Random, folder: Path) -> list[str]:
     except ValueError:
         inner = None
     if isinstance(inner, dict) and draw.random() < 0.8:
-        metadata[key] = _json(structure(inner, draw)).decode("utf-8", "replace")
+        metadata[key] = json_of(structure(inner, draw)).decode("utf-8", "replace")
     else:
         metadata[key] = bytes_of(metadata[key].encode(), draw).decode("utf-8", "replace")
     text = json.dumps(header).encode()
@@ -298,11 +202,11 @@ def words(valid: Valid, draw: Random, folder: Path) -> list[str]:
             case 0:
                 del found[at : at + 1]
             case 1:
-                found[at : at + 1] = [_word(value(draw))]
+                found[at : at + 1] = [word(value(draw))]
             case _:
                 said = [draw.choice(options)]
                 if draw.random() < 0.7:
-                    said.append(_word(draw.choice([value(draw), *map(str, NICE)])))
+                    said.append(word(draw.choice([value(draw), *map(str, NICE)])))
                 found += said
     return [word.replace("\0", "") for word in found]
 
@@ -334,6 +238,14 @@ SUBJECTS: Mapping[str, Subject] = {
     "saved plan": saved_plan,
     "student's metadata": student_metadata,
     "command line": words,
+    "torch file's objects": torch_objects,
+    "optimizer's state": optimizer_state,
+    "distributed checkpoint": dcp_folder,
+    "inputs": inputs_file,
+    "export": written_module,
+    "trace": module,
+    "target": larger,
+    "sizes of layers": sizes,
 }
 
 
@@ -357,24 +269,6 @@ def _family_command(draw: Random) -> list[str]:
 
 def _out(command: str) -> list[str]:
     return ["-o", "out.safetensors"] if command in ("widen", "deepen", "grow") else []
-
-
-def _json(document: Any) -> bytes:
-    return json.dumps(document).encode()
-
-
-def _yaml(text: str, draw: Random) -> bytes:
-    if draw.random() < 0.2:
-        return bytes_of(text.encode(), draw)
-    changed = structure(yaml.safe_load(text), draw)
-    return yaml.safe_dump(changed, sort_keys=False, default_flow_style=None).encode(
-        "utf-8", "replace"
-    )
-
-
-def _word(said: Any) -> str:
-    text = said if isinstance(said, str) else json.dumps(said)
-    return text.encode("utf-8", "replace").decode()[:2000]
 
 
 def _llama_family() -> str:

@@ -1,4 +1,4 @@
-"""Some seventy spoilt inputs of every kind: errors that say what is wrong, and nothing else.
+"""Some eighty spoilt inputs of every kind: errors that say what is wrong, and nothing else.
 
 ``make fuzz`` tries a hundred thousand.
 """
@@ -20,5 +20,5 @@ def bench(tmp_path_factory):
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_spoilt_input_is_an_error_or_none(subject, bench):
-    found = [problem for seed in range(6) if (problem := bench.try_one(subject, seed))]
-    assert found == []
+    tried = [bench.try_one(subject, seed) for seed in range(4)]
+    assert [one for one in tried if one.problem] == []

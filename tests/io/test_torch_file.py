@@ -151,3 +151,24 @@ def test_torchscript_is_refused_with_the_way_to_convert_it(tmp_path):
     error = refusal(path)
     assert error.message == "a TorchScript program, not a state dict"
     assert "torch.jit.load" in error.hint
+
+
+def test_collections_that_no_walk_of_them_ends(tmp_path):
+    itself: list[object] = []
+    itself.append(itself)
+    often: list[object] = [3]
+    for _ in range(60):
+        often = [often, often]
+    torch.save({"w": torch.ones(3), "x": itself}, tmp_path / "itself.pt")
+    torch.save({"w": torch.ones(3), "x": often}, tmp_path / "often.pt")
+    with zipfile.ZipFile(tmp_path / "deep.pt", "w") as archive:
+        archive.writestr("x/data.pkl", b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".")
+        archive.writestr("x/version", "3")
+    assert "a collection that holds itself" in refusal(tmp_path / "itself.pt").message
+    assert "hold each other over and over" in refusal(tmp_path / "often.pt").message
+    assert "200 deep in one another" in refusal(tmp_path / "deep.pt").message
+
+
+def test_a_tensor_that_repeats_a_number_is_no_terabyte(tmp_path):
+    torch.save({"w": torch.zeros(1).expand(2**20, 2**20)}, tmp_path / "x.pt")
+    assert "`w` claims 4,398,046,511,104 bytes, and holds 4" in refusal(tmp_path / "x.pt").message

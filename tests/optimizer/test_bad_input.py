@@ -147,3 +147,52 @@ def test_options_that_do_not_go_together(net2net: Net2Net, teacher: Path) -> Non
     )
     Path("there.pt").touch()
     assert "exists" in refused(net2net, *given, "there.pt")
+
+
+def _of(number: int, **values: Any) -> Any:
+    def spoil(state: Any) -> None:
+        state["state"][number] |= values
+
+    return spoil
+
+
+def _group(**values: Any) -> Any:
+    def spoil(state: Any) -> None:
+        state["param_groups"][0] |= values
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_of(2, exp_avg_sq={}), "`exp_avg_sq` in the Adam state of parameter 2 is no tensor"),
+        (_of(2, exp_avg="x"), "is no tensor"),
+        (_of(2, step="x"), "`step` in the Adam state of parameter 2 is no number"),
+        (_of(2, exp_avg_sq=torch.ones(3, 3)), "shape [3, 3], which does not fit the others"),
+        (_of(2, exp_avg_sq=torch.ones(13, 10).to_sparse()), "is sparse"),
+        (_of(2, exp_avg_sq=torch.empty(13, 10, device="meta")), "has no data"),
+        (_of(2, exp_avg_sq=torch.ones(13, 10).int()), "holds int32"),
+        (_of(2, exp_avg=torch.zeros(1).expand(2**40)), "claims 4,398,046,511,104 bytes"),
+        (_group(params=[[], 1, 2, 3, 4, 5]), "neither numbers nor names"),
+        (_group(param_names=3), "do not fit its `params`"),
+        (_group(initial_accumulator_value="x"), "`initial_accumulator_value` is no number"),
+    ],
+)
+def test_states_that_cannot_be(net2net: Net2Net, teacher: Path, spoil: Any, words: str) -> None:
+    state = torch.load("teacher.opt.pt")
+    spoil(state)
+    torch.save(state, "spoilt.pt")
+    assert words in refused(net2net, "--optimizer", "spoilt.pt")
+
+
+def test_an_average_that_cannot_be_read_is_none(net2net: Net2Net, teacher: Path) -> None:
+    """It is passed on as it is, and the words say so."""
+    ema = {name: tensor.to_sparse() for name, tensor in torch.load("teacher.pt").items()}
+    torch.save({"optimizer": torch.load("teacher.opt.pt"), "ema": ema}, "run.pt")
+    ended = net2net(
+        "widen", "teacher.pt", "--layer", "fc1", "--to", 12, "-o", "wide.pt", "--optimizer",
+        "run.pt", "-v",
+    )  # fmt: skip
+    assert "ema" in ended.out
+    assert torch.load("wide.optimizer.pt")["ema"]["fc1.weight"].shape == (10, 7)

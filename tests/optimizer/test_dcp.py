@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ def test_chunks_of_several_ranks_are_joined(net2net: Net2Net, folder: Path) -> N
     assert digest == [line for line in same.out.splitlines() if '"digest"' in line]
 
 
+def _fill(file: Path) -> None:
+    file.write_bytes(b"x" * file.stat().st_size)
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return print, ("run!",)
@@ -137,7 +142,8 @@ class Evil:
         (lambda f: (f / ".metadata").unlink(), "without the `.metadata`"),
         (lambda f: (f / ".metadata").write_bytes(b"x" * 9), "the metadata is damaged"),
         (lambda f: (f / ".metadata").write_bytes(pickle.dumps(Evil())), "would run"),
-        (lambda f: next(f.glob("*.distcp")).write_bytes(b"x" * 99), "a chunk is damaged"),
+        (lambda f: _fill(next(f.glob("*.distcp"))), "a chunk is damaged"),
+        (lambda f: next(f.glob("*.distcp")).write_bytes(b"x" * 99), "behind the end of its file"),
         (lambda f: next(f.glob("*.distcp")).unlink(), "No such file"),
     ],
 )
@@ -148,3 +154,73 @@ def test_bad_folders(net2net: Net2Net, run: Run, spoil: Any, words: str) -> None
     assert words in ended.err
     assert "run!" not in ended.out
     assert not Path("a.pt").exists()
+
+
+def _changed(**changes: Any) -> Any:
+    """The metadata with the place of one chunk of fc1.weight changed, or its record."""
+
+    def spoil(found: Any) -> None:
+        name = "model.fc1.weight"
+        index = next(key for key in found.storage_data if key.fqn == name)
+        places = {k: v for k, v in changes.items() if k in ("relative_path", "offset", "length")}
+        found.storage_data[index] = replace(found.storage_data[index], **places)
+        if "size" in changes:
+            record = found.state_dict_metadata[name]
+            found.state_dict_metadata[name] = replace(record, size=torch.Size(changes["size"]))
+        if "at" in changes:
+            moved = replace(index, offset=torch.Size(changes["at"]))
+            found.storage_data[moved] = found.storage_data.pop(index)
+        found.planner_data[name] = changes.get("key", found.planner_data[name])
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_changed(relative_path="../teacher.pt"), "outside of the folder"),
+        (_changed(relative_path="/etc/passwd"), "outside of the folder"),
+        (_changed(offset=-1), "the metadata is damaged"),
+        (_changed(length="9"), "the metadata is damaged"),
+        (_changed(length=2**50), "behind the end of its file"),
+        (_changed(size=(2**20, 2**20)), "claims 8,796,093,022,208 bytes, and its parts hold"),
+        (_changed(at=(9, 0)), "do not fit into its shape [10, 7]"),
+        (_changed(key=("model", "fc2.weight")), "put two things under one key"),
+        (_changed(key=("model",)), "put two things under one key"),
+        (_changed(key=3), "the metadata is damaged"),
+        (lambda m: m.storage_data.clear(), "lies in no file"),
+        (lambda m: setattr(m, "state_dict_metadata", {3: 3}), "lies in no file"),
+    ],
+)
+def test_metadata_that_lie(net2net: Net2Net, run: Run, spoil: Any, words: str) -> None:
+    saved(run, "step-5")
+    path = Path("step-5/.metadata")
+    found = pickle.loads(path.read_bytes())
+    spoil(found)
+    path.write_bytes(pickle.dumps(found))
+    ended = net2net("grow", "step-5", "--source-spec", "net.yaml", *HOW, "-o", "a.pt", code=2)
+    assert words in ended.err
+    assert 1 <= len(ended.err.splitlines()) <= 4
+    assert not Path("a.pt").exists()
+
+
+def test_parts_that_overlap(net2net: Net2Net, folder: Path) -> None:
+    """As many numbers as there should be, with a hole: what would be read there is memory."""
+    from torch.distributed.checkpoint.metadata import MetadataIndex
+
+    half = torch.ones(3, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save({"fc.weight": torch.ones(6, 4)}, checkpoint_id="twice", no_dist=True)
+    path = Path("twice/.metadata")
+    found = pickle.loads(path.read_bytes())
+    with Path("twice/__1_0.distcp").open("wb") as stream:
+        torch.save(half, stream)
+    size = Path("twice/__1_0.distcp").stat().st_size
+    place = dcp.filesystem._StorageInfo("__1_0.distcp", 0, size)
+    found.storage_data = {
+        MetadataIndex("fc.weight", torch.Size(offset)): place for offset in ((0, 0), (1, 0))
+    }
+    path.write_bytes(pickle.dumps(found))
+    said = net2net("deepen", "twice", "--after", "fc", "-o", "a.safetensors", code=2)
+    assert "parts of the tensor `fc.weight` overlap" in said.err

@@ -110,3 +110,28 @@ def test_a_factory_that_raises_is_told_with_its_line(net2net: Net2Net, folder: P
     )  # fmt: skip
     assert f"mynets.py:{line + 1}" in ended.err
     assert "second line" not in ended.err
+
+
+ENDS = """
+def quits():
+    raise SystemExit(0)
+
+def interrupted():
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize("name", ["quits", "interrupted"])
+def test_a_module_that_ends_python_is_no_success(net2net: Net2Net, folder: Path, name: str) -> None:
+    (folder / "ending.py").write_text(ENDS)
+    told = net2net("trace", f"ending:{name}", "--input", "1,3", "-o", "out.yaml", code=2)
+    assert f"`ending:{name}` ends Python" in told.err
+    assert not (folder / "out.yaml").exists()
+
+
+def test_inputs_beyond_memory_are_refused_with_the_figure(net2net: Net2Net, folder: Path) -> None:
+    """Before anything of their size is made: 4.8 TB of images."""
+    told = net2net("trace", "torch.nn:ReLU", "--input", "1,2,100000,1000000", code=2)
+    assert "the probe takes about" in told.err
+    assert "GB for inputs of these shapes, and" in told.err
+    assert "--input" in told.err
