@@ -60,7 +60,9 @@ class Zygote:
             [sys.executable, "-m", "tests.faults.zygote"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(OMP_NUM_THREADS="1", TMPDIR=os.environ.get("TMPDIR")),
+            env=environment(  # compiled modules would be counted among what a run writes
+                OMP_NUM_THREADS="1", TMPDIR=os.environ.get("TMPDIR"), PYTHONDONTWRITEBYTECODE="1"
+            ),
             text=True,
         )
 

@@ -15,6 +15,10 @@ from net2net_cli.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 
+NOT_PASSED_ON = (
+    "CI", "NO_COLOR", "GITHUB_ACTIONS", "FORCE_COLOR", "COLUMNS", "PYTHONDONTWRITEBYTECODE"
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -47,12 +51,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """This process' environment without what would change colours, and with ``changes``."""
-    found = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("CI", "NO_COLOR", "GITHUB_ACTIONS", "FORCE_COLOR", "COLUMNS")
-    }
+    """This process' environment without what would change colours, and with ``changes``. Modules
+    are compiled once, and not by each process anew."""
+    found = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     found["PYTHONPATH"] = str(ROOT)
     for name, value in changes.items():
         found.pop(name, None)

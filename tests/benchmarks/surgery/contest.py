@@ -108,6 +108,7 @@ def _alone(words: Sequence[str], out: Path, reference: Path | None = None) -> Co
     the output takes; what it writes must be as large as the reference, and goes again."""
     if words[0] == "sh":
         out.mkdir()
+    subprocess.run(["sync"], check=True)
     if reference is not None:
         _prime(reference, out.with_name("primed"))
     cost = cost_of(words)
@@ -120,7 +121,6 @@ def _alone(words: Sequence[str], out: Path, reference: Path | None = None) -> Co
 def _prime(reference: Path, file: Path) -> None:
     """Leaves the machine with pages that it need not ask its host for, half its memory at most."""
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    subprocess.run(["sync"], check=True)
     with reference.open("rb") as source, file.open("wb") as target:
         left = min(room, os.fstat(source.fileno()).st_size)
         while left > 0 and (sent := os.sendfile(target.fileno(), source.fileno(), None, left)):

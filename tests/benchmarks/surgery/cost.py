@@ -32,7 +32,8 @@ class Cost:
 
 
 def cost_of(words: Sequence[str | Path]) -> Cost:
-    """Run to the end, which must be a good one."""
+    """Run to the end, which must be a good one. Threads and compiled modules are those of a user:
+    pip leaves installed packages compiled, and a checkout compiles itself when it first runs."""
     started = time.monotonic()
     run = subprocess.Popen(
         [str(word) for word in words], env=environment(OMP_NUM_THREADS=None),
