@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from net2net_cli import __version__, diff, families, making, planning, recipe
 from net2net_cli.capacity import check_capacity
+from net2net_cli.devices import device_for
 from net2net_cli.errors import PlanError, UsageError
 from net2net_cli.expansion import decode, encode, even_shares, expand
 from net2net_cli.family_plans import growth_of, recipes_of
@@ -141,7 +142,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
         recipes,
         model.source,
         measure,
-        device=_device(options.device),
+        device=device_for("weights", options.device),
         workers=options.workers,
         progress=options.progress,
         own=options.team.share(infos),
@@ -195,12 +196,14 @@ def apply_in_memory(
     Raises NotPreservedError (exit 4) where the student does not preserve the function.
     """
     from net2net_cli.execute import Executor
+    from net2net_cli.lanes import lanes_to
 
     work = _work(plan, model)
     recipe.check(work.recipes, work.source, work.target, tuple(model.source.tensors))
     check_aliases(work.source, model.source)
     measured = _measured(work.recipes, plan, model, options)
-    executor = Executor(model.source, measured, _device(options.device))
+    lanes = lanes_to(device_for("weights", options.device))
+    executor = Executor(model.source, measured, lanes)
     state = {made.name: executor.make(made) for made in work.recipes}
     with MemorySource(state, "the student") as source:
         require(_verified(plan, model, work, source, options, Team()))
@@ -260,16 +263,6 @@ def _teacher_digest(plan: Plan, model: Model) -> str:
             "the plan was made for a checkpoint with other weights", where=model.source.label
         )
     return digest
-
-
-def _device(name: str) -> str:
-    """Where tensors are made: on the CPU, unless a GPU is asked for by name. Moving bytes there
-    and back takes longer than gathering them."""
-    if name in ("auto", "cpu"):
-        return "cpu"
-    from net2net_cli.verification import torch_device
-
-    return torch_device(name)
 
 
 def _shared(

@@ -12,6 +12,7 @@ from torch import Tensor
 from net2net_cli.axismap import AxisMap
 from net2net_cli.bases import Base, Filled, Held, IdentityKernel, Stored
 from net2net_cli.io import TensorInfo
+from net2net_cli.lanes import Lanes
 from net2net_cli.moments import NormalPart
 from net2net_cli.recipe import Constant, Copy, Fresh, Identity, Moments, Recipe
 from net2net_cli.tiles import Positions, Tiles, merged
@@ -32,11 +33,11 @@ class Readable(Protocol):
 @dataclass(frozen=True)
 class Executor:
     """Makes a student's tensors of a source's. ``measured`` holds the statistics for inserted
-    BatchNorms that no closed form gives."""
+    BatchNorms that no closed form gives; ``lanes`` lead to a device that computes the tiles."""
 
     source: Readable
     measured: Measured
-    device: str = "cpu"
+    lanes: Lanes | None = None
     known: dict[int, Positions] = field(default_factory=dict)
 
     def make(self, recipe: Recipe) -> Tensor:
@@ -52,7 +53,7 @@ class Executor:
     def tiles(self, recipe: Recipe) -> Tiles:
         """What makes any rows of it; ``recipe.shape`` of the result says what its rows are."""
         base, recipe = self._base(recipe), merged(recipe)
-        return Tiles(recipe, base, [self._positions(a) for a in recipe.axes], self.device)
+        return Tiles(recipe, base, [self._positions(a) for a in recipe.axes], self.lanes)
 
     def _positions(self, axis: AxisMap) -> Positions:
         """Blocks that are alike share their axis maps, and what is made of them."""

@@ -150,9 +150,10 @@ class Production:
                 import torch
 
                 from net2net_cli.execute import Executor
+                from net2net_cli.lanes import lanes_to
 
                 measured = self.measure()
-                self.executor = Executor(self.source, measured, self.device)
+                self.executor = Executor(self.source, measured, lanes_to(self.device))
                 self.threads = torch.get_num_threads()
                 torch.set_num_threads(max(1, self.threads // self.workers))
             return self.executor

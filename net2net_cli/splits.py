@@ -28,9 +28,7 @@ from torch import Tensor
 
 from net2net_cli.axismap import AxisMap
 from net2net_cli.draws import Stream
-
-BLOCK = 2**17
-"""Entries that are shared out at once: what all the steps need stays in a core's own cache."""
+from net2net_cli.lanes import HERE, Place
 
 LONG = 16
 """Weights in a row, on average, from which they are shared out in place rather than gathered."""
@@ -119,36 +117,39 @@ class Sharing:
         bound = torch.finfo(weights.dtype).max / self.growth
         return not (-bound <= float(least) and float(most) <= bound)
 
-    def along(self, value: Tensor, dim: int, stream: Stream, row: int, *, wild: bool) -> None:
+    def along(
+        self, value: Tensor, dim: int, stream: Stream, row: int, *, wild: bool, at: Place = HERE
+    ) -> None:
         """Share out what lies along ``dim`` (1 or more) of some rows, in place. ``row`` is the
-        first one's number; ``wild`` is as that method says of the weights."""
+        first one's number; ``wild`` is as that method says of the weights, or true; ``at`` is
+        where they are."""
         lead, inner = 1, 1
         for d, size in enumerate(value.shape):
             lead, inner = (lead * size if d < dim else lead), (inner * size if d > dim else inner)
         flat = value.view(lead, self.axis.after, inner)
         first = row * (lead // max(1, len(value)))
-        step = max(1, BLOCK // max(1, self.axis.after * inner))
+        step = max(1, at.block // max(1, self.axis.after * inner))
         for start in range(0, lead, step):
             block = flat[start : start + step]
             drawn = None
             if self.drawn:
                 size = self.draws * inner
                 drawn = stream.bits((first + start) * size, len(block) * size)
-                drawn = drawn.view(len(block), self.draws, inner).to(value.device)
-            self._share(block, drawn, wild=wild)
+                drawn = at.send(drawn.view(len(block), self.draws, inner))
+            self._share(block, drawn, at, wild=wild)
 
-    def _share(self, block: Tensor, drawn: Tensor | None, *, wild: bool) -> None:
+    def _share(self, block: Tensor, drawn: Tensor | None, at: Place, *, wild: bool) -> None:
         """[rows, positions, inner], and its draws [rows, draws, inner]."""
         for places, taken, length in self._classes:
-            parts = [_taken(block, at) for at in places]
-            mine = None if drawn is None else _taken(drawn, taken)
+            parts = [_taken(block, place, at) for place in places]
+            mine = None if drawn is None else _taken(drawn, taken, at)
             for number, cut in enumerate(cuts(len(places), self.split)):
                 bits = None if mine is None else mine[:, number * length : (number + 1) * length]
                 left, right = parts[cut.first], parts[cut.middle]
                 _cut(left, left, right, bits, cut, self.split, wild=wild)
-            for at, part in zip(places, parts, strict=True):
-                if isinstance(at, Tensor):
-                    block.index_copy_(1, at.to(block.device), part)
+            for place, part in zip(places, parts, strict=True):
+                if isinstance(place, Tensor):
+                    block.index_copy_(1, at.keep(place), part)
 
     @cached_property
     def _classes(self) -> Sequence[tuple[Sequence[slice | Tensor], slice | Tensor, int]]:
@@ -166,24 +167,26 @@ class Sharing:
             for run in self.runs
         ]
 
-    def rows(self, value: Tensor, stream: Stream, start: int, *, wild: bool) -> None:
+    def rows(
+        self, value: Tensor, stream: Stream, start: int, *, wild: bool, at: Place = HERE
+    ) -> None:
         """Share out what lies along the first axis, of which ``value`` holds the positions from
-        ``start`` on, each with the whole weight; in place."""
+        ``start`` on, each with the whole weight; in place. The rest is as ``along`` says."""
         inner = value[:1].numel()
         flat = value.view(len(value), inner)
-        step = max(1, BLOCK // max(1, inner))
+        step = max(1, at.block // max(1, inner))
         for run in self.runs:
             for copy, place in enumerate(run.places):
                 first = max(place, start)
                 stop = min(place + run.length, start + len(value))
-                for at in range(first, stop, step):
-                    end = min(at + step, stop)
-                    rows = flat[at - start : end - start]
-                    self._share_rows(rows, run, copy, at - place, stream, wild=wild)
+                for row in range(first, stop, step):
+                    rows = flat[row - start : min(row + step, stop) - start]
+                    self._share_rows(rows, run, copy, row - place, stream, at, wild=wild)
 
     def _share_rows(
-        self, rows: Tensor, run: Run, copy: int, first: int, stream: Stream, *, wild: bool
-    ) -> None:
+        self, rows: Tensor, run: Run, copy: int, first: int, stream: Stream, at: Place,
+        *, wild: bool,
+    ) -> None:  # fmt: skip
         """Leave one copy's share of the weights of a run from ``first`` on."""
         other = torch.empty_like(rows)
         inner = rows.shape[1]
@@ -192,8 +195,8 @@ class Sharing:
                 continue
             bits = None
             if self.drawn:
-                at = run.draws + number * run.length + first
-                bits = stream.bits(at * inner, rows.numel()).view(rows.shape).to(rows.device)
+                drawn = run.draws + number * run.length + first
+                bits = at.send(stream.bits(drawn * inner, rows.numel()).view(rows.shape))
             left, right = (rows, other) if copy < cut.middle else (other, rows)
             _cut(rows, left, right, bits, cut, self.split, wild=wild)
 
@@ -207,10 +210,10 @@ def _scattered(runs: Sequence[Run]) -> tuple[Sequence[Tensor], Tensor, int]:
     return places, torch.cat(draws), len(places[0])
 
 
-def _taken(value: Tensor, at: slice | Tensor) -> Tensor:
-    if isinstance(at, slice):
-        return value[:, at]
-    return value.index_select(1, at.to(value.device))
+def _taken(value: Tensor, places: slice | Tensor, at: Place) -> Tensor:
+    if isinstance(places, slice):
+        return value[:, places]
+    return value.index_select(1, at.keep(places))
 
 
 def _cut(
@@ -227,7 +230,8 @@ def _cut(
         big = weight * _factors(drawn, split, weight.dtype)
     # -(big - w), and not w - big: so that two zeros sum to one of the weight's sign.
     small = (big - weight).neg_()
-    if wild and not bool((finite := big.isfinite()).all()):
+    if wild:
+        finite = big.isfinite()
         big, small = torch.where(finite, big, weight), small.masked_fill_(~finite, 0.0)
     if drawn is None:
         left.copy_(big)

@@ -22,6 +22,7 @@ from torch import Tensor
 from net2net_cli.axismap import AxisMap, Code, product_map
 from net2net_cli.bases import Base, scratch
 from net2net_cli.draws import Stream
+from net2net_cli.lanes import HERE, Lanes, Place
 from net2net_cli.recipe import Copy, Recipe
 from net2net_cli.splits import LONG, Sharing
 
@@ -119,9 +120,13 @@ class Tiles:
     recipe is in ``row_shape``; several threads may make rows of one tensor."""
 
     def __init__(
-        self, recipe: Recipe, base: Base | None, positions: list[Positions], device: str
+        self,
+        recipe: Recipe,
+        base: Base | None,
+        positions: list[Positions],
+        lanes: Lanes | None = None,
     ) -> None:
-        self.recipe, self.base, self.positions, self.device = recipe, base, positions, device
+        self.recipe, self.base, self.positions, self.lanes = recipe, base, positions, lanes
         self.dtype: torch.dtype = getattr(torch, recipe.dtype)
         self.lock = Lock()
         self.before = positions[0].axis.before if positions else 1
@@ -136,37 +141,83 @@ class Tiles:
         """The rows from ``start`` to ``stop``, in tiles: contiguous, on the CPU, of the recipe's
         dtype. Each is valid until the next is asked for."""
         step = rows_at_once(self.recipe.shape)
-        for at in range(start, stop, step):
-            yield self._tile(at, min(at + step, stop)).contiguous().cpu()
+        spans = [(at, min(at + step, stop)) for at in range(start, stop, step)]
+        if self.lanes is not None and self._moves:
+            yield from self.lanes.lane.tiles(self, spans)
+            return
+        for span in spans:
+            yield self._tile(*span).contiguous()
+
+    @property
+    def _moves(self) -> bool:
+        """Whether a device is of use: not where nothing is read, nor for means along columns, which
+        sum up in the order that the CPU has."""
+        return self.base is not None and not any(axis.means for axis in self.recipe.axes[1:])
 
     def _tile(self, start: int, stop: int) -> Tensor:
+        if (drawn := self.drawn(start, stop)) is not None:
+            return drawn
+        shape, dtype = self.source(start, stop)
+        rows = scratch("rows", shape, dtype)
+        self.fill(rows, start, stop)
+        return self.compute(rows, start, stop, HERE)
+
+    def shape(self, start: int, stop: int) -> tuple[int, ...]:
+        """What the rows from ``start`` to ``stop`` are; so do all that follow say it."""
+        return (stop - start, *self.recipe.shape[1:])
+
+    def drawn(self, start: int, stop: int) -> Tensor | None:
+        """Them, where they are made of nothing that is read."""
+        shape = self.shape(start, stop)
+        first, codes = start * prod(shape[1:]), self.recipe.axes[:1]
         if self.base is None:
-            shape = (stop - start, *self.recipe.shape[1:])
-            return self._drawn(shape, start * prod(shape[1:]), "fresh").to(self.dtype)
-        fresh = self.positions and set(self.recipe.axes[0].code[start:stop]) == {Code.FRESH}
-        if fresh and self.floats:
-            return self._drawn_rows(start, stop)
-        value = self._weights(start, stop)
+            return self._drawn(shape, first, "fresh").to(self.dtype)
+        if self.floats and codes and set(codes[0].code[start:stop]) == {Code.FRESH}:
+            # As ``_fill`` gives them: they are fresh whatever their columns are.
+            return self._drawn(shape, first, f"fresh/0/{int(Code.FRESH)}").to(self.dtype)
+        return None
+
+    def source(self, start: int, stop: int) -> tuple[tuple[int, ...], torch.dtype]:
+        """Shape and dtype of the old rows that they are made of."""
+        assert self.base is not None
+        return (stop - start, *self.old), self.base.dtype
+
+    def fill(self, into: Tensor, start: int, stop: int) -> None:
+        """Read the old rows, where they are copied."""
+        assert self.base is not None
+        if self.positions and self.recipe.axes[0].before == 0:
+            into.zero_()
+            return
+        flat, end = into.view(len(into), prod(self.old)), 0
+        for new, old, length in self._runs(start, stop):
+            flat[end:new] = 0  # what is filled later holds no chance numbers, which may be NaN
+            end = new + length
+            self.base.fill(old, flat[new:end])
+        flat[end:] = 0
+
+    def compute(self, value: Tensor, start: int, stop: int, place: Place) -> Tensor:
+        """Make them of the old rows, which may be written to. ``place`` is where those are."""
+        value = self._weights(value, start, stop, place)
         for dim, found in enumerate(self.sharing):
             if found is None:
                 continue
-            stream, wild = self._stream(f"split/{dim}"), found.wild(value)
+            # Whether some weight is not finite a device would have to be waited for.
+            stream, wild = self._stream(f"split/{dim}"), place is not HERE or found.wild(value)
             if dim:
-                found.along(value, dim, stream, start, wild=wild)
+                found.along(value, dim, stream, start, wild=wild, at=place)
             else:
-                found.rows(value, stream, start, wild=wild)
-        return self._filled(value, start, stop) if self.floats else value
+                found.rows(value, stream, start, wild=wild, at=place)
+        return self._filled(value, start, stop, place) if self.floats else value
 
-    def _weights(self, start: int, stop: int) -> Tensor:
+    def _weights(self, value: Tensor, start: int, stop: int, place: Place) -> Tensor:
         """Everything but what is shared and what is new, rounded to the dtype."""
-        value = self._read(start, stop)
         if self._alike:
-            return self._wider(self._scaled(value))
+            return self._wider(self._scaled(value), place)
         value = value.to(self._computed)
         for row, of in self.positions[0].axis.means.items() if self.positions else ():
             if start <= row < stop:
-                value[row - start] = self._means[of]
-        return self._arithmetic(self._wider(value), start, stop).to(self.dtype)
+                value[row - start] = place.keep(self._means[of])
+        return self._arithmetic(self._wider(value, place), start, stop, place).to(self.dtype)
 
     @cached_property
     def _alike(self) -> bool:
@@ -183,21 +234,6 @@ class Tiles:
         means = any(found.axis.means for found in self.positions)
         half = self.dtype in (torch.bfloat16, torch.float16) and self.base.dtype == self.dtype
         return torch.float32 if half and not (means or self.recipe.noise) else torch.float64
-
-    def _read(self, start: int, stop: int) -> Tensor:
-        """The old rows that these are made of, where they are computed; [rows, *old columns]."""
-        assert self.base is not None
-        base, shape = self.base, (stop - start, *self.old)
-        if self.positions and self.recipe.axes[0].before == 0:
-            return torch.zeros(shape, dtype=base.dtype, device=self.device)
-        found = scratch("rows", shape, base.dtype)
-        flat, end = found.view(len(found), prod(self.old)), 0
-        for new, old, length in self._runs(start, stop):
-            flat[end:new] = 0  # what is filled later holds no chance numbers, which may be NaN
-            end = new + length
-            base.fill(old, flat[new:end])
-        flat[end:] = 0
-        return found.to(self.device)
 
     def _runs(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
         """Old rows that are read at once: place in the tile, old place, length."""
@@ -220,11 +256,11 @@ class Tiles:
             return value.to(self.dtype)
         return value.to(self._computed).mul(factor).add_(recipe.offset).to(self.dtype)
 
-    def _wider(self, value: Tensor) -> Tensor:
+    def _wider(self, value: Tensor, place: Place) -> Tensor:
         """The new columns, in memory that may be written to."""
         for dim, found in enumerate(self.positions[1:], 1):
             if not found.still:
-                value = _gathered(value, dim, found)
+                value = _gathered(value, dim, found, place)
         return value
 
     @property
@@ -248,7 +284,7 @@ class Tiles:
             for start, part in self._parts():
                 at = [r for r in range(len(part)) if start + r in wanted]
                 total += part[at].double().sum(0)
-            found[rows] = (total / len(rows)).to(self.device)
+            found[rows] = total / len(rows)
         return found
 
     @cached_property
@@ -268,67 +304,62 @@ class Tiles:
             self.base.fill(start, part.view(len(part), -1))
             yield start, part
 
-    def _arithmetic(self, value: Tensor, start: int, stop: int) -> Tensor:
+    def _arithmetic(self, value: Tensor, start: int, stop: int, place: Place) -> Tensor:
         if self.recipe.scale != 1:
             value = value * self.recipe.scale
         for dim, found in enumerate(self.positions):
             if found.axis.scale:
-                scale = found.scale[start:stop] if dim == 0 else found.scale
+                scale = place.keep(found.scale)
+                scale = scale[start:stop] if dim == 0 else scale
                 shape = [-1 if d == dim else 1 for d in range(value.ndim)]
-                value = value * scale.to(value).reshape(shape)
+                value = value * scale.to(value.dtype).reshape(shape)
         if self.recipe.offset:
             value = value + self.recipe.offset
         if self.recipe.noise:
-            value = self._noisy(value, start, stop)
+            value = self._noisy(value, start, stop, place)
         for dim, axis in enumerate(self.recipe.axes[1:], 1):
             value = _with_means(value, dim, axis)
         return value
 
-    def _noisy(self, value: Tensor, start: int, stop: int) -> Tensor:
+    def _noisy(self, value: Tensor, start: int, stop: int, place: Place) -> Tensor:
         """Add noise to every copy after the first (Net2Net, section 2.2), in units of the old
         tensor's root mean square."""
         inner = prod(value.shape[1:])
         noise = self._stream("noise").normal(start * inner, value.numel())
         marked = torch.zeros(value.shape, dtype=torch.bool, device=value.device)
         for dim, found in enumerate(self.positions):
-            at = found.repeats
-            if dim == 0:
-                at = at[(at >= start) & (at < stop)] - start
-            marked.index_fill_(dim, at.to(value.device), value=True)
-        noisy = value + noise.view(value.shape).to(value) * (self.recipe.noise * self._loud)
+            at = found.repeats if dim else _within(found.repeats, start, stop)
+            marked.index_fill_(dim, _there(at, dim, place), value=True)
+        noise = place.send(noise.view(value.shape)).to(value.dtype)
+        noisy = value + noise * (self.recipe.noise * self._loud)
         return torch.where(marked, noisy, value)
 
-    def _drawn_rows(self, start: int, stop: int) -> Tensor:
-        """Rows that are fresh whatever their columns are, as ``_fill`` gives them."""
-        shape = (stop - start, *self.recipe.shape[1:])
-        drawn = self._drawn(shape, start * prod(shape[1:]), f"fresh/0/{int(Code.FRESH)}")
-        return drawn.to(self.dtype)
-
-    def _filled(self, value: Tensor, start: int, stop: int) -> Tensor:
+    def _filled(self, value: Tensor, start: int, stop: int, place: Place) -> Tensor:
         """Fill what copies nothing, in the order of the codes: the largest code decides."""
         places = []
         for dim, found in enumerate(self.positions):
             for code, at in found.at.items():
-                if dim == 0:
-                    at = at[(at >= start) & (at < stop)] - start  # noqa: PLW2901
-                if len(at):
-                    places.append((code, dim, at))
-        for code, dim, at in sorted(places, key=lambda place: place[:2]):
-            self._fill(value, dim, at, code, start)
+                mine = at if dim else _within(at, start, stop)
+                if len(mine):
+                    places.append((code, dim, mine))
+        for code, dim, at in sorted(places, key=lambda found: found[:2]):
+            self._fill(value, dim, at, code, start, place)
         return value
 
-    def _fill(self, value: Tensor, dim: int, at: Tensor, code: int, start: int) -> None:
+    def _fill(
+        self, value: Tensor, dim: int, at: Tensor, code: int, start: int, place: Place
+    ) -> None:
         special = self.recipe.filling.fill in ("ones", "zeros", "init")
-        where = at.to(value.device)
         if code == Code.MEAN and not special:
             return
         first, count = int(at[0]), len(at)
         beside = int(at[-1]) - first + 1 == count  # a slice is quicker than an index
+        where = value.narrow(dim, first, count) if beside else None
         if code == Code.BLANK or (code == Code.ZERO and not special):
-            if beside:
-                value.narrow(dim, first, count).zero_()
+            if where is not None:
+                where.zero_()
             else:
-                value.index_fill_(dim, where, 0.0)
+                value.index_fill_(dim, _there(at, dim, place), 0.0)
             return
         purpose = f"fresh/{dim}/{code}"
         if dim == 0:  # all rows from the first to the last: what one holds hangs on none beside it
@@ -338,10 +369,11 @@ class Tiles:
         else:
             shape = tuple(count if d == dim else n for d, n in enumerate(value.shape))
             drawn = self._drawn(shape, start * prod(shape[1:]), purpose)
-        if beside:
-            value.narrow(dim, first, count).copy_(drawn)
+        drawn = place.send(drawn, value.dtype)
+        if where is not None:
+            where.copy_(drawn)
         else:
-            value.index_copy_(dim, where, drawn.to(value))
+            value.index_copy_(dim, _there(at, dim, place), drawn.to(value.dtype))
 
     @cached_property
     def _size(self) -> float | None:
@@ -390,7 +422,17 @@ class Tiles:
         return Stream(f"{self.recipe.key}/{purpose}")
 
 
-def _gathered(value: Tensor, dim: int, found: Positions) -> Tensor:
+def _within(at: Tensor, start: int, stop: int) -> Tensor:
+    """Those of rising positions that lie between, counted from ``start``."""
+    return at[(at >= start) & (at < stop)] - start
+
+
+def _there(at: Tensor, dim: int, place: Place) -> Tensor:
+    """Positions along ``dim``, where they are wanted: those of rows hang on the tile."""
+    return place.keep(at) if dim else place.send(at)
+
+
+def _gathered(value: Tensor, dim: int, found: Positions, place: Place) -> Tensor:
     """The positions of an axis along ``dim``, in memory of its own."""
     axis = found.axis
     shape = tuple(axis.after if d == dim else n for d, n in enumerate(value.shape))
@@ -400,11 +442,11 @@ def _gathered(value: Tensor, dim: int, found: Positions) -> Tensor:
             made.narrow(dim, new, length).copy_(value.narrow(dim, old, length))
         if any(axis.code):  # what is filled later holds no chance numbers, which may be NaN
             for at in found.at.values():
-                made.index_fill_(dim, at.to(value.device), 0)
+                made.index_fill_(dim, place.keep(at), 0)
         return made
     # Four times as quick as `index_select`, which takes the entries of half types one by one.
     bits = value.view(torch.int16) if value.element_size() == 2 else value
-    at = found.index.to(value.device).reshape([-1 if d == dim else 1 for d in range(value.ndim)])
+    at = place.keep(found.index).reshape([-1 if d == dim else 1 for d in range(value.ndim)])
     return bits.gather(dim, at.expand(shape)).view(value.dtype)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from net2net_cli.devices import device_for
 from net2net_cli.errors import DifferenceError
 from net2net_cli.io import Team
 from net2net_cli.verify.comparison import PROBES, Comparison, Mode, Parting
@@ -163,7 +164,7 @@ def _probe_specs(
         check_room(networks[0], networks[1], options.probes, options.memory)
     inputs = probe_inputs(teacher, options)
     check_room(networks[0], networks[1], len(next(iter(inputs.values()))), options.memory)
-    if (device := torch_device(options.device)) != "cpu":
+    if (device := device_for("probe", options.device)) != "cpu":
         networks = [network.to(device) for network in networks]
         inputs = {name: value.to(device) for name, value in inputs.items()}
     found = probe(networks[0], networks[1], inputs, options.memory)
@@ -189,7 +190,7 @@ def _probe_families(
         if reason := unavailable(model.config):
             return Probed((), reason)
     probes, seed, data = options.probes, options.seed, options.data
-    device, memory = torch_device(options.device), options.memory
+    device, memory = device_for("probe", options.device), options.memory
     found = probe_pretrained(
         ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
     )
@@ -276,29 +277,6 @@ def probe_inputs(teacher: SpecModel, options: ProbeOptions) -> dict[str, Tensor]
     if options.data is not None:
         return load_inputs(options.data, teacher.spec)
     return draw_inputs(teacher.spec, options.probes, options.seed)
-
-
-def torch_device(name: str) -> str:
-    """``auto`` as the device that there is; of several GPUs, each process of a machine takes one of
-    its own. Raises UsageError for one that there is not."""
-    import torch
-
-    from net2net_cli.errors import UsageError
-    from net2net_cli.io.gathering import place_here
-
-    if name in ("auto", "cuda") and torch.cuda.is_available():
-        return f"cuda:{place_here() % torch.cuda.device_count()}"
-    if name == "auto":
-        return "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or name == "cpu:":
-        raise UsageError(f"there is no device `{name}`", hint="use auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise UsageError(
-            f"there is no device `{name}` here: {count} CUDA devices", hint="use --device cpu"
-        )
-    return name
 
 
 def _tolerance(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ from net2net_cli.report.outcome import Diagnostic, from_error
 NO_MEMORY = "the memory is used up"
 _TORCHS_WORDS = ("bad_alloc", "can't allocate memory", "not enough memory", "out of memory")
 """What torch's RuntimeError says of it, on the CPU and on CUDA."""
+
+_GPU_FAILED = re.compile(r"CUDA (?:driver )?error: (.+)|(No CUDA GPUs are available.*)")
+_OURS = ("illegal", "misaligned", "assert", "invalid")
+"""What CUDA says where a program is at fault, and not the GPU, its driver or another program."""
 
 DEFECT = "this is a defect of net2net; please report it with the lines above"
 
@@ -45,11 +50,27 @@ def explain(error: Exception) -> Failure:
             return Failure(2, _system(error))
         case MemoryError():
             return Failure(2, Diagnostic("error", NO_MEMORY))
+        case RuntimeError() if (found := _of_gpu(str(error))) is not None:
+            return Failure(2, found)
         case RuntimeError() if any(word in str(error) for word in _TORCHS_WORDS):
             return Failure(2, Diagnostic("error", NO_MEMORY))
         case _:
             name = type(error).__name__
             return Failure(1, Diagnostic("error", f"{name}: {error}", hint=DEFECT), defect=True)
+
+
+def _of_gpu(said: str) -> Diagnostic | None:
+    """What torch says where a GPU's memory is used up, or where it is gone."""
+    if "CUDA" not in said:
+        return None
+    if any(word in said for word in _TORCHS_WORDS):
+        hint = "--device cpu does without it; --probe-memory and --workers take less of it"
+        return Diagnostic("error", "the memory of the GPU is used up", hint=hint)
+    found = _GPU_FAILED.match(said)
+    if found is None or any(word in said for word in _OURS):
+        return None
+    reason = (found[1] or found[2]).strip()
+    return Diagnostic("error", f"the GPU failed: {reason}", hint="--device cpu does without it")
 
 
 def _system(error: OSError) -> Diagnostic:

@@ -114,9 +114,9 @@ Device = Annotated[
     Option(
         "--device",
         metavar="DEV",
-        help="auto, cpu, cuda or cuda:N.",
+        help="cpu, cuda, cuda:N [default: auto, a GPU for probes].",
         rich_help_panel=OUT,
-        show_default=True,
+        show_default=False,
     ),
 ]
 Workers = Annotated[

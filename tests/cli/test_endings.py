@@ -149,10 +149,23 @@ def test_a_signal_that_was_lost_ends_the_run_at_its_next_step() -> None:
 @pytest.mark.parametrize("error", [
     MemoryError(), RuntimeError("std::bad_alloc"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
-    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
 ], ids=type)  # fmt: skip
 def test_memory_that_is_used_up_is_no_defect(error: Exception) -> None:
     failure = explain(error)
     assert (failure.exit_code, failure.defect) == (2, False)
     assert failure.diagnostic.message == "the memory is used up"
     assert explain(RuntimeError("mat1 and mat2 shapes cannot be multiplied")).defect
+
+
+@pytest.mark.parametrize(("said", "message"), [
+    ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0", "the memory of the GPU is used up"),
+    ("CUDA error: out of memory\nCUDA kernel errors might", "the memory of the GPU is used up"),
+    ("CUDA error: unknown error\nCUDA kernel errors might", "the GPU failed: unknown error"),
+    ("No CUDA GPUs are available", "the GPU failed: No CUDA GPUs are available"),
+])  # fmt: skip
+def test_a_gpu_that_fails_is_no_defect(said: str, message: str) -> None:
+    failure = explain(RuntimeError(said))
+    assert (failure.exit_code, failure.defect) == (2, False)
+    assert failure.diagnostic.message == message
+    assert "--device cpu" in (failure.diagnostic.hint or "")
+    assert explain(RuntimeError("CUDA error: an illegal memory access was encountered")).defect

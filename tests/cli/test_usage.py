@@ -33,6 +33,10 @@ WRONG = [
     ("widen ckpt --layer nope --to 32", "there is no layer `nope`", "fc1"),
     ("widen ckpt --layer fc1 --to 16", "`fc1` is 16 wide already", "more than 16"),
     ("widen ckpt --layer fc1 --to 32 --device tpu", "no device `tpu`", "cuda:N"),
+    ("widen ckpt --layer fc1 --to 32 --device cpu:1", "no device `cpu:1`", "cuda:N"),
+    ("widen ckpt --layer fc1 --to 32 --device cuda:99", "no device `cuda:99` here", "--device cpu"),
+    ("verify ckpt ckpt --device cuda:99", "no device `cuda:99` here", "--device cpu"),
+    ("verify ckpt ckpt --device cuda:x", "no device `cuda:x`", "cuda:N"),
 ]
 
 

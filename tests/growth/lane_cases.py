@@ -1,0 +1,78 @@
+"""What is grown once on the CPU and once by way of a device: whose bytes must be the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from net2net_cli.api import Choices
+from net2net_cli.expansion import SPLITS
+from tests.growth.attention_nets import ATTENTION_NETS
+from tests.growth.held_nets import HELD_NETS
+from tests.growth.joined_nets import JOINED_NETS, PRE_NORM, RESIDUAL
+from tests.growth.layer_nets import LAYER_NETS
+from tests.growth.moved_nets import MOVED_NETS
+from tests.growth.nets import Net
+from tests.growth.recurrent_nets import RECURRENT_NETS
+from tests.growth.vector_nets import VECTOR_NETS
+
+NETS: tuple[Net, ...] = (RESIDUAL, PRE_NORM)
+if "NET2NET_ALL" in os.environ:
+    NETS = (
+        *JOINED_NETS, *LAYER_NETS, *ATTENTION_NETS, *MOVED_NETS, *RECURRENT_NETS, *VECTOR_NETS,
+        *HELD_NETS,
+    )  # fmt: skip
+
+DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+
+DEEPER = """net2net: 1
+extends: source
+layers:
+  stem: {out_channels: 7}
+  a.3: {out_channels: 7}
+  b: {out_channels: 7}
+  new: {type: Conv2d, out_channels: 9, kernel_size: 3, padding: 1, after: a.2}
+  new_bn: {type: BatchNorm2d}
+  new_relu: {type: ReLU}
+"""
+"""Of RESIDUAL: wider and deeper, with a BatchNorm whose statistics are measured."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net, what it grows to, and how."""
+
+    net: Net
+    spec: str
+    choices: Choices
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        c = self.choices
+        kind = f"{c.expansion}-{c.split}-{c.noise}-{c.dtype}"
+        return f"{self.net.name}-{kind}-{str(self.dtype).removeprefix('torch.')}"
+
+
+def cases() -> list[Case]:
+    """Each net by each expansion that it bears, copies by each split; dtypes take turns."""
+    return [
+        Case(net, spec, choices, DTYPES[number % len(DTYPES)])
+        for number, (net, spec, choices) in enumerate(_growths())
+    ]
+
+
+def _growths() -> Iterator[tuple[Net, str, Choices]]:
+    for net in NETS:
+        for expansion in sorted(net.bears - {"duplicate", "even"}):
+            yield net, net.spec(7), Choices(expansion)
+        if "duplicate" in net.bears or net is PRE_NORM:
+            for split in SPLITS:
+                yield net, net.spec(8), Choices("duplicate", split)
+    for number, cast in enumerate(("bfloat16", "float16", "float32", None)):
+        yield PRE_NORM, PRE_NORM.spec(7), Choices("mean", dtype=cast)
+        noise = 0.01 if number % 2 else 0.0
+        yield RESIDUAL, RESIDUAL.spec(9), Choices("duplicate", noise=noise, dtype=cast)
+    yield RESIDUAL, DEEPER, Choices("duplicate", "random")
