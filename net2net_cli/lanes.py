@@ -142,13 +142,13 @@ class _Buffer:
 
     def __init__(self, take: Callable[[int], Tensor]) -> None:
         self.take = take
-        self.held = torch.empty(0, dtype=torch.uint8)
+        self.held: Tensor | None = None
 
     def of(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """As much of it as such a tensor takes."""
         size = prod(shape) * dtype.itemsize
-        if self.held.numel() < size:
-            self.held = self.take(size)
+        if self.held is None or self.held.numel() < size:
+            self.held = self.take(max(size, 1))
         return self.held[:size].view(dtype).view(*shape)
 
 

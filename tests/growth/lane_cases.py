@@ -12,7 +12,7 @@ from net2net_cli.api import Choices
 from net2net_cli.expansion import SPLITS
 from tests.growth.attention_nets import ATTENTION_NETS
 from tests.growth.held_nets import HELD_NETS
-from tests.growth.joined_nets import JOINED_NETS, PRE_NORM, RESIDUAL
+from tests.growth.joined_nets import INCEPTION, JOINED_NETS, PRE_NORM, RESIDUAL, SHARED
 from tests.growth.layer_nets import LAYER_NETS
 from tests.growth.moved_nets import MOVED_NETS
 from tests.growth.nets import Net
@@ -60,12 +60,18 @@ def cases() -> list[Case]:
     """Each net by each expansion that it bears, copies by each split; dtypes take turns."""
     return [
         Case(net, spec, choices, DTYPES[number % len(DTYPES)])
-        for number, (net, spec, choices) in enumerate(_growths())
+        for number, (net, spec, choices) in enumerate(_growths(NETS))
     ]
 
 
-def _growths() -> Iterator[tuple[Net, str, Choices]]:
-    for net in NETS:
+def every_case() -> list[Case]:
+    """Those of a few nets, each in every dtype."""
+    nets = (RESIDUAL, INCEPTION, SHARED, PRE_NORM)
+    return [Case(*growth, dtype) for dtype in DTYPES for growth in _growths(nets)]
+
+
+def _growths(nets: tuple[Net, ...]) -> Iterator[tuple[Net, str, Choices]]:
+    for net in nets:
         for expansion in sorted(net.bears - {"duplicate", "even"}):
             yield net, net.spec(7), Choices(expansion)
         if "duplicate" in net.bears or net is PRE_NORM:
