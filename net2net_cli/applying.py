@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -212,24 +212,28 @@ def apply_in_memory(
 
 @dataclass(frozen=True)
 class _Work:
-    """What a plan comes to: recipes between two layouts."""
+    """What a plan comes to: recipes between two layouts. ``dtypes`` are what the student's tensors
+    are to have."""
 
     recipes: tuple[Recipe, ...]
     source: Layout
     target: Layout
+    dtypes: Mapping[str, str]
 
 
 def _work(plan: Plan, model: Model) -> _Work:
     if isinstance(model, FamilyModel):
         growth = growth_of(plan, model)
-        return _Work(recipes_of(plan, model, growth), model.layout, growth.target.layout)
+        dtypes = families.student_dtypes(growth, model.dtypes, plan.choices.dtype)
+        return _Work(recipes_of(plan, model, growth), model.layout, growth.target.layout, dtypes)
     source = layout_of(to_spec(parse_document(plan.source, "the plan's source spec")))
     target = layout_of(to_spec(parse_document(plan.target, "the plan's target spec")))
     check_fit(source, model.source.tensors, model.source.label)
     comparison = diff.compare(source, target)
     if not planning.leads(plan, comparison):
         raise plan.misled()
-    return _Work(making.make_recipes(comparison, plan, model.dtypes), source, target)
+    dtypes = making.student_dtypes(comparison, model.dtypes, plan.choices.dtype)
+    return _Work(making.make_recipes(comparison, plan, model.dtypes), source, target, dtypes)
 
 
 def _folder_notes(plan: Plan, model: Model, found: Verification) -> dict[str, bytes]:
@@ -325,7 +329,7 @@ def _verified(
     plan: Plan, model: Model, work: _Work, source: Source, options: RunOptions, team: Team
 ) -> Verification:
     student = _student(plan, model, source)
-    proof = prove_written(_width_proofs(plan), work.target, source.tensors)
+    proof = prove_written(_width_proofs(plan), work.target, work.dtypes, source.tensors)
     if not options.verify:
         return Verification(proof, (), "not asked for (--no-verify)")
     if options.progress:

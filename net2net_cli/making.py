@@ -167,14 +167,17 @@ class _Maker:
 def student_dtypes(
     comparison: Comparison, dtypes: Mapping[str, str], wanted: str | None
 ) -> Mapping[str, str]:
-    """The dtype of each floating tensor of the student: its own, for new ones the commonest."""
+    """The dtype of each tensor of the student: its own, for new ones the commonest, or the one
+    wanted, which counts and other whole numbers do not take."""
     source, matches = comparison.source, comparison.matches
     common = wanted or common_dtype(dtypes)
-    found = dict.fromkeys(comparison.target.tensors, common)
+    found = {}
     for name, tensor in comparison.target.tensors.items():
-        if tensor.layer in matches and not wanted:
-            old = source_tensor(source, name, tensor.layer, matches)
-            found[name] = dtypes.get(old or "", common)
+        counts, matched = tensor.line.fill == "count", tensor.layer in matches
+        old = source_tensor(source, name, tensor.layer, matches) if matched else None
+        had = dtypes.get(old or "", "int64" if counts else common)
+        cast = had.startswith(("float", "bfloat")) and not counts
+        found[name] = wanted if wanted and cast else had
     return found
 
 

@@ -200,5 +200,6 @@ def _producer(
 
 def _proof(work: Shrinking, path: Path) -> Proof:
     """Read the header back: every tensor of the teacher's layout is there, and no other."""
+    dtypes = {info.name: info.dtype for info in work.infos}
     with open_source(path) as source:
-        return prove_written((), work.layout, source.tensors)
+        return prove_written((), work.layout, dtypes, source.tensors)

@@ -64,14 +64,17 @@ def joint_of(team: Team, source: Source, *job: object) -> Joint:
 
 
 def prove_written(
-    widths: Sequence[WidthProof], layout: Layout, there: Mapping[str, TensorInfo]
+    widths: Sequence[WidthProof],
+    layout: Layout,
+    dtypes: Mapping[str, str],
+    there: Mapping[str, TensorInfo],
 ) -> Proof:
     """Prove the widths, and that the tensors in a file are those of a layout: all that it needs
-    (counts of batches may be missing), no others, in their shapes."""
+    (counts of batches may be missing), no others, in their shapes and with these ``dtypes``."""
     wanted = {
-        name: tensor.shape
+        name: (dtypes[name], tensor.shape)
         for name, tensor in layout.tensors.items()
         if name in there or tensor.line.fill != "count"
     }
-    written = {n: info.shape for n, info in there.items() if n not in layout.aliases}
+    written = {n: (info.dtype, info.shape) for n, info in there.items() if n not in layout.aliases}
     return prove(widths, wanted, written)

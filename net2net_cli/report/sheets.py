@@ -334,7 +334,9 @@ def _proved(proof: Proof) -> Row:
     if not proof.holds:
         return Row((f"the proof fails for {_names(proof.failed, all_names=False)}",), "bad")
     widths = f"D E = I for {counted(proof.widths, 'width')}; " if proof.widths else ""
-    return Row((f"proved: {widths}{counted(proof.tensors, 'tensor')}, each in its shape",))
+    return Row(
+        (f"proved: {widths}{counted(proof.tensors, 'tensor')}, each in its shape and dtype",)
+    )
 
 
 def _carried(found: Carried) -> list[str]:

@@ -1,8 +1,8 @@
 """The proof: D . E = I for every width that grows, in exact arithmetic, without any weights.
 
 Shares nothing with the surgery: it is given each width's matrices as plain tables and multiplies
-them out. Completeness (every tensor of the target there, none in excess, shapes right) is proved
-from the written file's header.
+them out. Completeness (every tensor of the target there, none in excess, shapes and dtypes right)
+is proved from the written file's header.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class Proof:
         return not self.failed
 
 
-Shapes = Mapping[str, tuple[int, ...]]
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Names to dtypes and shapes."""
 
 
-def prove(widths: Sequence[WidthProof], wanted: Shapes, written: Shapes) -> Proof:
+def prove(widths: Sequence[WidthProof], wanted: Tensors, written: Tensors) -> Proof:
     """Check D . E = I for each width, and that the tensors written are those wanted."""
     failed = [w.name for w in widths if not inverse(w)]
     failed += [n for n in sorted({*wanted, *written}) if wanted.get(n) != written.get(n)]

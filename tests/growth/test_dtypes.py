@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import fsum
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from net2net_cli import making
 from net2net_cli.api import Choices, RunOptions, open_model
 from net2net_cli.axes import Width
 from net2net_cli.axismap import Mapper
@@ -15,6 +17,7 @@ from net2net_cli.draws import Stream
 from net2net_cli.errors import DifferenceError
 from net2net_cli.expansion import SPLITS, expand
 from net2net_cli.splits import Sharing
+from net2net_cli.verification import NotPreservedError
 from tests.growth.joined_nets import INCEPTION, PRE_NORM, RESIDUAL, SHARED
 from tests.growth.layer_nets import LAYER_NETS
 from tests.growth.nets import EXACT, Teacher, difference, teacher_of, worst
@@ -151,3 +154,20 @@ def test_what_a_norm_makes_round_stays_within_the_documented_tolerance(dtype, tm
     student = teacher.apply(teacher.plan(PRE_NORM.spec(8), Choices("duplicate", "dyadic")))
     error = difference(teacher.module, student.into(PRE_NORM.module(8)), PRE_NORM.batch())
     assert error <= EXACT
+
+
+def test_a_dtype_that_the_plan_does_not_say_is_disproved(tmp_path, monkeypatch):
+    """The probe cannot see it: all is compared in float64."""
+    teacher = teacher_of(RESIDUAL, tmp_path, 4, torch.float32)
+    plan = teacher.plan(RESIDUAL.spec(7))
+    make, spoilt = making.make_recipes, []
+
+    def wider(*given):
+        first, *others = make(*given)
+        spoilt.append(first.name)
+        return (replace(first, dtype="float64"), *others)
+
+    monkeypatch.setattr(making, "make_recipes", wider)
+    with pytest.raises(NotPreservedError, match="the proof fails for") as failed:
+        teacher.apply(plan)
+    assert list(failed.value.verification.proof.failed) == spoilt

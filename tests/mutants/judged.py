@@ -98,9 +98,16 @@ class Attempt:
 
     def _disproved(self, student: Student, grown: Mapping[str, Expansion] | None = None) -> bool:
         found = prove_written(
-            self._widths(grown or {}), student.model.layout, student.model.source.tensors
+            self._widths(grown or {}),
+            student.model.layout,
+            self._dtypes(),
+            student.model.source.tensors,
         )
         return not found.holds
+
+    def _dtypes(self) -> Mapping[str, str]:
+        wanted = self.growth.plan.choices.dtype
+        return making.student_dtypes(self.growth.comparison, self.judge.model.dtypes, wanted)
 
     def _widths(self, grown: Mapping[str, Expansion]) -> list[WidthProof]:
         made = []
@@ -152,7 +159,7 @@ class Attempt:
             yield Mutant(self.network, self.label, "lost unit", o.width, disproved, caught)
 
     def _wrong_header(self, draw: Random) -> Iterator[Mutant]:
-        """A tensor that was not written, and one that was written too small."""
+        """A tensor that was not written, one too small, and one in another dtype."""
         student = self.judge.student(self.growth)
         names = [n for n, t in student.model.layout.tensors.items() if t.line.fill != "count"]
         name = draw.choice(names)
@@ -160,11 +167,15 @@ class Attempt:
         shape = there[name].shape
         smaller = TensorInfo(name, there[name].dtype, (shape[0] - 1, *shape[1:])) if shape else None
         without = {n: info for n, info in there.items() if n != name}
-        headers = {"missing tensor": without}
+        other = "float32" if there[name].dtype == "float64" else "float64"
+        another = {**there, name: TensorInfo(name, other, shape)}
+        headers = {"missing tensor": without, "another dtype": another}
         if smaller:
             headers["short tensor"] = {**there, name: smaller}
         for kind, header in headers.items():
-            holds = prove_written(self._widths({}), student.model.layout, header).holds
+            holds = prove_written(
+                self._widths({}), student.model.layout, self._dtypes(), header
+            ).holds
             yield Mutant(self.network, self.label, kind, name, not holds, probe=False)
 
 
