@@ -77,7 +77,7 @@ def _rate(widens: list[Widen]) -> str:
 
 
 def _watch(plan: Plan, widens: list[Widen], inserts: list[Insert]) -> str:
-    if any(o.moments and o.moments != "calibration" for o in inserts):
+    if any(o.undoes and o.moments != "calibration" for o in inserts):
         return (
             "the loss of the first steps: the statistics of new BatchNorms are estimated, and"
             " --calibrate DATA measures them"

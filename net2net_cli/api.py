@@ -15,13 +15,8 @@ from math import prod
 from pathlib import Path
 
 from net2net_cli import __version__, diff, making, planning
-from net2net_cli.applying import (
-    MEASURED_ON,
-    Grown,
-    RunOptions,
-    apply_plan,
-    expected_drift,
-)
+from net2net_cli.applying import Grown, RunOptions, apply_plan, expected_drift
+from net2net_cli.calibration import MEASURED_ON
 from net2net_cli.differing import differences
 from net2net_cli.errors import SpecError, UnreachableError, UsageError
 from net2net_cli.exporting import exported
@@ -150,14 +145,21 @@ def of_layers(model: Model) -> SpecModel:
     return model
 
 
-def widen_plan(model: Model, layer: str, to: int, choices: Choices | None = None) -> Plan:
+def widen_plan(
+    model: Model,
+    layer: str,
+    to: int,
+    choices: Choices | None = None,
+    *,
+    calibrated: bool = False,
+) -> Plan:
     """The plan that makes one width, named by any layer of it, ``to`` features wide."""
     choices = choices or Choices()
     if isinstance(model, FamilyModel):
         return make_plan(model, None, widened_settings(model, layer, to), choices)
     teacher = of_layers(model)
     document = widened(teacher.document, teacher.layout, layer, to)
-    plan = plan_of(teacher, document, choices)
+    plan = plan_of(teacher, document, choices, calibrated=calibrated)
     return replace(plan, notes=(*plan.notes, *regrouped(teacher.spec, to_spec(document))))
 
 

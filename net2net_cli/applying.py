@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from net2net_cli import __version__, diff, families, making, planning, recipe
+from net2net_cli.calibration import measured
 from net2net_cli.capacity import check_capacity
 from net2net_cli.devices import device_for
-from net2net_cli.errors import PlanError, UsageError
+from net2net_cli.errors import PlanError
 from net2net_cli.expansion import decode, encode, even_shares, expand
 from net2net_cli.family_plans import growth_of, recipes_of
 from net2net_cli.fits import check_aliases, check_fit
@@ -57,20 +59,18 @@ from net2net_cli.plan import (
     to_json,
 )
 from net2net_cli.production import Production
-from net2net_cli.recipe import Moments, Recipe
+from net2net_cli.recipe import Recipe
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verification import (
     Expected,
     ProbeOptions,
     Verification,
     not_finite,
-    probe_inputs,
     probe_models,
     remarks,
     require,
     verification_data,
 )
-from net2net_cli.verify.comparison import Mode
 from net2net_cli.verify.proof import WidthProof
 from net2net_cli.writing import WriteOptions, folder_files, joint_of, output_name, prove_written
 
@@ -79,15 +79,12 @@ if TYPE_CHECKING:
 
     from net2net_cli.execute import Measured
 
-MEASURED_ON = 16
-"""How many random inputs give a BatchNorm's statistics where nothing else does: a number of its
-own, so that the bytes written depend on plan, checkpoint and seed alone."""
-
 
 @dataclass(frozen=True)
 class RunOptions(WriteOptions):
-    """How a plan is carried out. ``calibrate`` is a file of inputs for inserted BatchNorms,
-    ``state`` says which optimizer's state is carried along, None: none."""
+    """How a plan is carried out. ``calibrate`` is a file of inputs for the statistics of inserted
+    BatchNorms and of fresh channels, ``state`` says which optimizer's state is carried along, None:
+    none."""
 
     device: str = "auto"
     calibrate: Path | None = None
@@ -201,9 +198,9 @@ def apply_in_memory(
     work = _work(plan, model)
     recipe.check(work.recipes, work.source, work.target, tuple(model.source.tensors))
     check_aliases(work.source, model.source)
-    measured = _measured(work.recipes, plan, model, options)
+    found = measured(work.recipes, plan, model, options.calibrate)
     lanes = lanes_to(device_for("weights", options.device))
-    executor = Executor(model.source, measured, lanes)
+    executor = Executor(model.source, found, lanes)
     state = {made.name: executor.make(made) for made in work.recipes}
     with MemorySource(state, "the student") as source:
         require(_verified(plan, model, work, source, options, Team()))
@@ -275,35 +272,17 @@ def _shared(
     """How statistics are measured, and who writes together. Among several processes the first one
     measures, since others may round differently."""
     team = options.team
+
+    @cache
+    def measure() -> Measured:
+        return measured(recipes, plan, model, options.calibrate)
+
     if team.size == 1:
-        return lambda: _measured(recipes, plan, model, options), ALONE
-    found = team.lead(lambda: _measured(recipes, plan, model, options))
-    values = {name: [part.tolist() for part in parts] for name, parts in found.items()}
-    return lambda: found, joint_of(team, model.source, to_json(plan), values)
-
-
-def _measured(
-    recipes: tuple[Recipe, ...], plan: Plan, model: Model, options: RunOptions
-) -> Measured:
-    """Statistics of the teacher's values for the BatchNorms that no closed form serves."""
-    names = {r.base.value for r in recipes if isinstance(r.base, Moments) and not r.base.normal}
-    if not names:
-        return {}
-    assert isinstance(model, SpecModel), "families have no BatchNorm"
-    from net2net_cli.verify.deferred import deferred
-    from net2net_cli.verify.network import build
-    from net2net_cli.verify.statistics import value_statistics
-
-    calibrated = any(isinstance(o, Insert) and o.moments == "calibration" for o in plan.operations)
-    if calibrated and options.calibrate is None:
-        raise UsageError(
-            "the plan takes BatchNorm statistics from data", hint="give them with --calibrate DATA"
-        )
-    given = ProbeOptions(MEASURED_ON, options.calibrate, plan.choices.seed)
-    network = build(model.spec, deferred(model.source), label=model.source.label)
-    mode: Mode = "training" if plan.choices.mode == "training" else "evaluation"
-    found = value_statistics(network, probe_inputs(model, given), names, mode)
-    return {name: (s.mean, s.variance) for name, s in found.items()}
+        return measure, ALONE
+    found = team.lead(measure)
+    values = {name: [part.tolist() for part in parts] for name, parts in found.values.items()}
+    fresh = {key: value.tolist() for key, value in found.fresh.items()}
+    return lambda: found, joint_of(team, model.source, to_json(plan), values, fresh)
 
 
 def _metadata(plan: Plan, digest: str) -> dict[str, str]:
@@ -367,8 +346,8 @@ def _scales(operation: Operation) -> bool:
 
 def expected_drift(plan: Plan, model: Model, options: RunOptions) -> Expected:
     """What the plan's operations round or estimate, for the tolerances."""
-    moments = {o.moments for o in plan.operations if isinstance(o, Insert) and o.moments}
-    rounding = any(isinstance(o, Rescale) for o in plan.operations) or bool(moments)
+    moments = any(o.undoes for o in plan.operations if isinstance(o, Insert))
+    rounding = any(isinstance(o, Rescale) for o in plan.operations) or moments
     drift = 0.0
     if isinstance(model, FamilyModel):
         rounding = rounding or any(_scales(o) for o in plan.operations)

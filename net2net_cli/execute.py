@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from net2net_cli.axismap import AxisMap
+from net2net_cli.axes import Number
+from net2net_cli.axismap import AxisMap, Mapper
 from net2net_cli.bases import Base, Filled, Held, IdentityKernel, Stored
 from net2net_cli.io import TensorInfo
 from net2net_cli.lanes import Lanes
@@ -17,8 +18,15 @@ from net2net_cli.moments import NormalPart
 from net2net_cli.recipe import Constant, Copy, Fresh, Identity, Moments, Recipe
 from net2net_cli.tiles import Positions, Tiles, merged
 
-Measured = Mapping[str, tuple[Tensor, Tensor]]
-"""Mean and biased variance per channel of teacher's values, by name; float64."""
+
+@dataclass(frozen=True)
+class Measured:
+    """Statistics for BatchNorms, float64 ``[channels]``: in ``values`` mean and biased variance of
+    the teacher's values, by name; in ``fresh`` what running statistics hold in fresh channels, by
+    the key of their recipe, with NaN in all others."""
+
+    values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    fresh: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Readable(Protocol):
@@ -32,11 +40,11 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Executor:
-    """Makes a student's tensors of a source's. ``measured`` holds the statistics for inserted
-    BatchNorms that no closed form gives; ``lanes`` lead to a device that computes the tiles."""
+    """Makes a student's tensors of a source's. ``measured`` holds the statistics for BatchNorms
+    that no closed form gives; ``lanes`` lead to a device that computes the tiles."""
 
     source: Readable
-    measured: Measured
+    measured: Measured = field(default_factory=Measured)
     lanes: Lanes | None = None
     known: dict[int, Positions] = field(default_factory=dict)
 
@@ -52,8 +60,18 @@ class Executor:
 
     def tiles(self, recipe: Recipe) -> Tiles:
         """What makes any rows of it; ``recipe.shape`` of the result says what its rows are."""
+        if (fresh := self.measured.fresh.get(recipe.key)) is not None:
+            return self._calibrated(recipe, fresh)
         base, recipe = self._base(recipe), merged(recipe)
         return Tiles(recipe, base, [self._positions(a) for a in recipe.axes], self.lanes)
+
+    def _calibrated(self, recipe: Recipe, fresh: Tensor) -> Tiles:
+        """Running statistics: what the recipe says, but in fresh channels."""
+        made = replace(self, measured=Measured(self.measured.values)).make(recipe)
+        held = fresh.where(fresh.isfinite(), made.double())
+        axes = (Mapper({}, {}).axis(Number(len(held)), "write"),)
+        still = replace(recipe, base=Constant(recipe.shape, 0), axes=axes, noise=0, scale=1)
+        return Tiles(still, Held(held), [self._positions(a) for a in axes], self.lanes)
 
     def _positions(self, axis: AxisMap) -> Positions:
         """Blocks that are alike share their axis maps, and what is made of them."""
@@ -86,7 +104,7 @@ class Executor:
         mean, variance = (
             closed_form_moments(base.normal, self._read)
             if base.normal
-            else self.measured[base.value]
+            else self.measured.values[base.value]
         )
         gamma, variance = undoing(variance, base.eps, dtype)
         found = {"weight": gamma, "bias": mean, "running_mean": mean, "running_var": variance}[

@@ -26,7 +26,9 @@ FORMAT_VERSION = 1
 @dataclass(frozen=True)
 class Widen:
     """One width grows; ``members`` are the layers with a tensor that has it, ``label`` is what a
-    user calls it where it has a name of its own (a key of config.json)."""
+    user calls it where it has a name of its own (a key of config.json). ``moments`` says what the
+    running statistics of fresh BatchNorm channels are: ``initial`` (mean 0, variance 1) or from
+    ``calibration``; None where there are none."""
 
     width: str
     members: tuple[str, ...]
@@ -36,6 +38,7 @@ class Widen:
     split: str | None
     how: str
     label: str = ""
+    moments: str | None = None
 
     @property
     def name(self) -> str:
@@ -52,7 +55,8 @@ class Widen:
 class Insert:
     """One layer is added. ``as_what`` is ``identity``, ``zero`` or ``free``; ``value`` is the
     teacher's value that passes through it; ``moments`` says where a BatchNorm's statistics come
-    from: ``calibration``, ``closed form`` or ``probes``."""
+    from: ``calibration``, ``closed form`` or ``probes`` where it is to undo itself, else
+    ``calibration`` or ``initial``, as in Widen."""
 
     layer: str
     type: str
@@ -60,6 +64,11 @@ class Insert:
     value: str | None
     how: str
     moments: str | None = None
+
+    @property
+    def undoes(self) -> bool:
+        """Whether it is a BatchNorm that undoes its own normalisation."""
+        return self.as_what == "identity" and self.moments is not None
 
     @property
     def outcome(self) -> tuple[object, ...]:
@@ -147,6 +156,12 @@ class Plan:
     def chosen(self) -> Mapping[str, str]:
         """The expansion that each width takes."""
         return {o.width: o.expansion for o in self.operations if isinstance(o, Widen)}
+
+    @property
+    def takers(self) -> tuple[Widen | Insert, ...]:
+        """The operations that need statistics, which data may give."""
+        made = (o for o in self.operations if isinstance(o, Widen | Insert))
+        return tuple(o for o in made if o.moments is not None)
 
     def comes_to(self, wanted: Sequence[Operation]) -> bool:
         """Whether a plan, which someone may have edited, does what it takes to get from its source

@@ -15,6 +15,7 @@ from net2net_cli.insertion import Exact, Free
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.layout import GraphLayout
 from net2net_cli.moments import closed_form
+from net2net_cli.network import Layer
 from net2net_cli.plan import Choices, Insert, Operation, Plan, Rescale, Widen
 
 
@@ -34,7 +35,7 @@ def operations(
     check_choices(choices)
     comparison = _without_idle(comparison)
     inserts = _inserts(comparison, calibrated=calibrated)
-    widens = _widens(comparison, choices, chosen or {})
+    widens = _widens(comparison, choices, chosen or {}, calibrated=calibrated)
     _check_joint(comparison, {Width(w.width): w.expansion for w in widens})
     return (*inserts, *widens, *_rescales(comparison, widens))
 
@@ -71,9 +72,9 @@ def _inserts(comparison: Comparison, *, calibrated: bool) -> list[Insert]:
         elif not isinstance(duty, Free):
             what, how = "zero", "passes zeros on"
         moments = None
-        if what == "identity" and layer.type.startswith("BatchNorm"):
-            assert value is not None
-            moments = _moments(comparison.source, value, calibrated=calibrated)
+        if _has_moments(layer):
+            undone = value if what == "identity" else None
+            moments = _moments(comparison.source, undone, calibrated=calibrated)
         found.append(Insert(layer.name, layer.type, what, value, how, moments))
     return found
 
@@ -83,10 +84,18 @@ def _free_how(kind: str) -> str:
     return f"freshly initialised; {fed}" if LAYER_TYPES[kind].tensors else fed
 
 
-def _moments(source: GraphLayout, value: str, *, calibrated: bool) -> str:
+def _has_moments(layer: Layer) -> bool:
+    return layer.type.startswith("BatchNorm") and bool(layer.args["track_running_stats"])
+
+
+def _moments(source: GraphLayout, undone: str | None, *, calibrated: bool) -> str:
+    """Where a BatchNorm's new statistics come from; ``undone`` is the teacher's value whose
+    normalisation it undoes, where it does."""
     if calibrated:
         return "calibration"
-    return "closed form" if closed_form(source.spec, value) else "probes"
+    if undone is None:
+        return "initial"
+    return "closed form" if closed_form(source.spec, undone) else "probes"
 
 
 def _identity_how(kind: str) -> str:
@@ -106,7 +115,9 @@ def _identity_how(kind: str) -> str:
     )
 
 
-def _widens(comparison: Comparison, choices: Choices, chosen: Mapping[str, str]) -> list[Widen]:
+def _widens(
+    comparison: Comparison, choices: Choices, chosen: Mapping[str, str], *, calibrated: bool
+) -> list[Widen]:
     target, found = comparison.target, []
     for width in _ordered(target):
         growth = Growth(width, comparison.sizes[width], target.sizes[width])
@@ -120,9 +131,16 @@ def _widens(comparison: Comparison, choices: Choices, chosen: Mapping[str, str])
             )
         kind = choose(target, growth, chosen_for(choices, chosen, width), members)
         split = choices.split if kind in ("duplicate", "even") else None
+        normed = any(_has_moments(target.spec.layer(m)) for m in target.members(width))
+        moments = None
+        if kind == "fresh" and normed:
+            moments = _moments(comparison.source, None, calibrated=calibrated)
         found.append(
-            Widen(width.name, members, growth.before, growth.after, kind, split, HOW[kind])
-        )
+            Widen(
+                width.name, members, growth.before, growth.after, kind, split, HOW[kind],
+                moments=moments,
+            )
+        )  # fmt: skip
     return found
 
 

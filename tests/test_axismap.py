@@ -151,7 +151,7 @@ def made(
         name="w", dtype="float64", shape=tuple(m.after for m in maps), base=Copy("w"), axes=maps,
         filling=Filling("uniform", 0.5, 0.0), split=split, noise=0.0, scale=1.0, key="0/w",
     )  # fmt: skip
-    return Executor(MemorySource({"w": torch.from_numpy(old)}), {}).make(recipe).numpy()
+    return Executor(MemorySource({"w": torch.from_numpy(old)})).make(recipe).numpy()
 
 
 def mixes(side: tuple[Factor, ...]) -> bool:

@@ -50,6 +50,11 @@ NO_STATE = "none"
 LEFT_BEHIND = "the optimizer's state is left behind; --optimizer-out FILE takes it along"
 
 
+NOTHING_TO_CALIBRATE = (
+    "--calibrate has nothing to measure: no BatchNorm comes in, and none grows by fresh units"
+)
+
+
 def check_target(target: Target) -> None:
     """Refuse to grow into nothing in particular."""
     said = (target.spec, target.settings, target.width, target.depth)
@@ -169,7 +174,7 @@ def carry_out(
     outcome = Outcome(
         command,
         0,
-        (*warnings(plan.warnings, left), *remarks(model.notes, plan.notes)),
+        (*warnings(plan.warnings, left, idle(plan, calibrate)), *remarks(model.notes, plan.notes)),
         checkpoint_part(model),
         family=family_part(model),
         plan=plan,
@@ -184,6 +189,11 @@ def carry_out(
                 outcome = _failed(outcome, error)
     write_report(outcome, writing.report, overwrite=writing.overwrite)
     return outcome
+
+
+def idle(plan: Plan, calibrate: Path | None) -> list[str]:
+    """What to warn of where there are data, and nothing takes statistics from them."""
+    return [] if calibrate is None or plan.takers else [NOTHING_TO_CALIBRATE]
 
 
 def _carried(state: State, model: Model, output: str) -> tuple[StateOptions | None, list[str]]:

@@ -87,7 +87,7 @@ Calibrate = Annotated[
     Option(
         "--calibrate",
         metavar="DATA",
-        help="Inputs (.safetensors) for new BatchNorms.",
+        help="Inputs (.safetensors) for new statistics.",
         rich_help_panel=HOW,
     ),
 ]

@@ -47,7 +47,8 @@ def widen(
     model = api.open_model(checkpoint, source_spec, family_file)
     api.expect_teacher(model, expect_teacher)
     output = choose_output(model, writing, common, "widened")
-    plan = api.widen_plan(model, layer, to, choices_of(growth, writing.dtype))
+    choices, calibrated = choices_of(growth, writing.dtype), growth.calibrate is not None
+    plan = api.widen_plan(model, layer, to, choices, calibrated=calibrated)
     return carry_out(
         "widen", plan, model, output, writing, checking, common, growth.calibrate, state
     )

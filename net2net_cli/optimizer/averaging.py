@@ -13,7 +13,7 @@ from net2net_cli.io.plain import trouble
 from net2net_cli.optimizer.networks import Networks
 from net2net_cli.optimizer.reading import at
 from net2net_cli.optimizer.rest import Averages
-from net2net_cli.recipe import Copy, Moments
+from net2net_cli.recipe import Copy
 
 
 def grown_average(
@@ -35,8 +35,7 @@ def grown_average(
         if isinstance(value, Tensor) and not trouble(value)
     }
     buffers = any(name not in networks.before for name in held)
-    needed = any(isinstance(r.base, Moments) and not r.base.normal for r in recipes.values())
-    executor = Executor(MemorySource(held, "an average"), measure() if needed else {})
+    executor = Executor(MemorySource(held, "an average"), measure())
     made = {}
     for name, recipe in recipes.items():
         base = recipe.base

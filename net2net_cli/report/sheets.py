@@ -238,14 +238,19 @@ def _widen(item: Widen, symbols: Symbols) -> Row:
         f"widen {item.name}",
         _arrow(f"{item.before:,}", f"{item.after:,}{unit}", symbols),
         _names(item.members, all_names=not item.label),
-        f"{by}: {item.how}",
+        f"{by}: {item.how}{_statistics(item)}",
     )
     return Row(cells, "changed")
 
 
 def _insert(item: Insert) -> Row:
-    how = f"{item.how} (statistics: {item.moments})" if item.moments else item.how
+    how = item.how + _statistics(item)
     return Row(("+", f"insert {item.layer}", item.type, item.value or "", how), "new")
+
+
+def _statistics(item: Widen | Insert) -> str:
+    """Where a BatchNorm's come from; nothing of those that torch begins with."""
+    return f" (statistics: {item.moments})" if item.moments not in (None, "initial") else ""
 
 
 def _plan_line(plan: Plan, symbols: Symbols) -> str:

@@ -10,16 +10,16 @@ columns come piece by piece, and rows are looked up in the table as it is stored
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from net2net_cli.io import Source
+from net2net_cli.io import TensorInfo
 from net2net_cli.verify.division import fill
 from net2net_cli.verify.places import Moved, Place, Stored, narrowed, selected
 
@@ -80,6 +80,15 @@ class Deferred(Tensor):
         _check_reads(func, args)
         args, kwargs = tree_map_only(Deferred, Deferred.ordinary, (args, kwargs))
         return func(*args, **kwargs)
+
+
+class Source(Protocol):
+    """A checkpoint, as far as its tensors go."""
+
+    tensors: Mapping[str, TensorInfo]
+
+    def tensor(self, name: str) -> Tensor:
+        """One of them, on the CPU, not to be written to."""
 
 
 def deferred(source: Source) -> dict[str, Tensor]:

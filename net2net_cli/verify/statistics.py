@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from net2net_cli.errors import UsageError
 from net2net_cli.verify.comparison import Mode
@@ -46,6 +46,37 @@ def value_statistics(
     def watch(name: str, value: Tensor) -> None:
         if name in names:
             found[name] = _moments(name, value)
+
+    with torch.no_grad(), as_mode(network, mode):
+        network.watched(tuple(inputs.values()), watch)
+    return found
+
+
+def settled_statistics(
+    network: Network,
+    inputs: Mapping[str, Tensor],
+    norms: Mapping[str, Tensor],
+    mode: Mode = "training",
+) -> dict[str, Statistics]:
+    """Moments of what reaches each of the named BatchNorms, in one pass.
+
+    In the channels that ``norms`` marks (name -> bool ``[channels]``), a norm has these as its
+    running statistics before it runs, so that what comes after it counts on them; so they stay in
+    ``network`` in evaluation mode.
+    """
+    readers: dict[str, list[tuple[str, nn.Module]]] = {}
+    for step in network.steps:
+        if step.layer.name in norms:
+            reader = (step.layer.name, step.module)
+            readers.setdefault(step.layer.inputs[0], []).append(reader)
+    found: dict[str, Statistics] = {}
+
+    def watch(value_name: str, value: Tensor) -> None:
+        for name, module in readers.get(value_name, ()):
+            found[name] = made = _moments(value_name, value)
+            for held, new in (("running_mean", made.mean), ("running_var", made.variance)):
+                buffer = module.get_buffer(held)
+                buffer.copy_(new.to(buffer.dtype).where(norms[name], buffer))
 
     with torch.no_grad(), as_mode(network, mode):
         network.watched(tuple(inputs.values()), watch)

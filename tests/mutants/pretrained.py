@@ -58,7 +58,7 @@ class FamilyAttempt:
                 yield Mutant(self.family, self.label, "stale eps", where, False, caught)
 
     def _made(self, recipe: Recipe) -> Tensor:
-        return Executor(self.teacher.source, {}).make(recipe)
+        return Executor(self.teacher.source).make(recipe)
 
     def _caught(
         self, state: State, stale: Mapping[str, object] | None = None, seed: int = 0

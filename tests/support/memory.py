@@ -17,7 +17,7 @@ from net2net_cli import diff, making, recipe
 from net2net_cli.api import Choices, Plan, from_json, plan_of, to_json
 from net2net_cli.axes import Width
 from net2net_cli.errors import Place
-from net2net_cli.execute import Executor
+from net2net_cli.execute import Executor, Measured
 from net2net_cli.io import Source, TensorInfo
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout, LaidTensor
@@ -162,7 +162,7 @@ class Judge:
 
     def student(self, growth: Growth) -> Student:
         """The student that a growth comes to."""
-        executor = Executor(self.model.source, self._measured(growth.recipes))
+        executor = Executor(self.model.source, Measured(self._measured(growth.recipes)))
         state = {r.name: executor.make(r) for r in growth.recipes}
         for r in growth.recipes:
             assert tuple(state[r.name].shape) == r.shape
