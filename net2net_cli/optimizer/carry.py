@@ -134,7 +134,7 @@ class Carrying:
                 kept = optimizer.state.get(old[growth.source]) if growth else None
                 if kept and grower and growth:
                     state[key] = grower.state(kept, growth)
-                elif optimizer.kind and optimizer.kind.eager:
+                elif optimizer.kind and optimizer.kind.begins(group):
                     state[key] = fresh_state(optimizer.kind, group, self.networks.after[name])
             also = {"param_names": list(names)} if "param_names" in group else {}
             made.append({**group, "params": keys, **also})

@@ -46,12 +46,18 @@ class Kept:
 class Kind:
     """An optimizer: what it keeps. ``groups`` are keys of its parameter groups that tell it from
     others that keep the same; ``eager``: it makes its state when it is made, not at the first step,
-    so that new parameters need one."""
+    so that new parameters need one. ``fused``: its fused step takes either all parameters with a
+    state, or none; zeros then begin as no state does, but for ``dampening``."""
 
     name: str
     keeps: tuple[Kept, ...]
     groups: tuple[str, ...] = ()
     eager: bool = False
+    fused: bool = False
+
+    def begins(self, group: Mapping[str, Any]) -> bool:
+        """Whether new parameters of a group need a state to begin with."""
+        return self.eager or (self.fused and bool(group.get("fused")))
 
     def kept(self, name: str) -> Kept:
         """The line of that name."""
@@ -79,7 +85,7 @@ _STEP = _number("step", optional=True)
 
 KINDS: tuple[Kind, ...] = (
     Kind("Muon", (_first("momentum_buffer"),), ("ns_steps",)),
-    Kind("SGD", (_first("momentum_buffer", optional=True),)),
+    Kind("SGD", (_first("momentum_buffer", optional=True),), fused=True),
     Kind("Lion", (_STEP, _first("exp_avg"))),
     Kind(
         "Adam",

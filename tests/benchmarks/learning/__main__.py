@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from tests.benchmarks.learning.training import (
     copies_apart,
     effective_ranks,
     grown_weights,
+    optimizer_of,
     train,
 )
 
@@ -81,11 +83,13 @@ def study(setting: Setting, done: set[Key], path: Path, *, quick: bool) -> None:
         return
     task, data, rate = setting.task, setting.task.data(), setting.task.rates[setting.optimizer]
     teacher = task.family.untrained("teacher", setting.seed)
-    train(teacher, data, setting.optimizer, rate, task.batch, task.teacher_steps, setting.seed)
+    stepper = optimizer_of(task.family.named(teacher), setting.optimizer, rate)
+    train(teacher, stepper, data, task.batch, task.teacher_steps, setting.seed)
     state = task.family.state_of(teacher)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         task.family.save(teacher, folder)
+        torch.save(stepper.state_dict(), folder / "optimizer.pt")
         for factor, arm in missing:
             draft = make(arm, task, folder, state, data, setting.seed) if arm else None
             line = _run(setting, factor, arm, state, draft)
@@ -101,8 +105,9 @@ def _run(
     state = arm.change(draft) if arm and draft else teacher
     network = task.family.with_state(arm.size if arm else "teacher", state)
     rate = task.rates[setting.optimizer] * factor
-    seed = setting.seed + 1000
-    curve = train(network, task.data(), setting.optimizer, rate, task.batch, task.steps, seed)
+    carried = draft.optimizer if draft else None
+    stepper = optimizer_of(task.family.named(network), setting.optimizer, rate, carried)
+    curve = train(network, stepper, task.data(), task.batch, task.steps, setting.seed + 1000)
     after = task.family.state_of(network)
     rounded = {
         name: [v if name == "steps" else float(f"{v:.5g}") for v in values]
@@ -134,11 +139,10 @@ def main() -> None:
     given.lines.parent.mkdir(exist_ok=True)
     if not given.report:
         done = {key_of(line) for line in read_lines(given.lines)}
-        for seed in range(given.seeds):
-            for name in given.tasks:
-                for optimizer in given.optimizers:
-                    setting = Setting(TASKS[name], optimizer, seed)
-                    study(setting, done, given.lines, quick=given.quick)
+        for name, optimizer in product(given.tasks, given.optimizers):
+            for seed in range(given.seeds):
+                setting = Setting(TASKS[name], optimizer, seed)
+                study(setting, done, given.lines, quick=given.quick)
     report(read_lines(given.lines), given.lines.with_suffix(""))
 
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -34,13 +35,15 @@ DRAWN = (Code.ANYTHING, Code.FRESH)
 
 @dataclass(frozen=True)
 class Draft:
-    """A student as the tool made it, and what it was made of."""
+    """A student as the tool made it, and what it was made of; ``optimizer`` is the state that its
+    optimizer goes on from, None where that starts afresh."""
 
     state: State
     teacher: State
     recipes: Sequence[Recipe]
     scratch: State
     seed: int
+    optimizer: Any = None
 
 
 Change = Callable[[Draft], State]
@@ -48,20 +51,23 @@ Change = Callable[[Draft], State]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to come by a student of a size. ``minor``: it is run only where steps
-    are cheap; ``only`` names the one task that it is for."""
+    """One way to come by a student of a size. ``calibrated``: --calibrate is given; ``carried``:
+    the teacher's optimizer state grows with it. ``minor``: it is run only where steps are cheap;
+    ``only`` names the one task that it is for."""
 
     name: str
     size: Size
     choices: api.Choices = field(default_factory=api.Choices)
     change: Change = lambda draft: draft.state
     calibrated: bool = False
+    carried: bool = False
     minor: bool = False
     only: str = ""
 
 
 def make(arm: Arm, task: Task, folder: Path, teacher: State, data: Data, seed: int) -> Draft:
-    """The tool's student for an arm; ``folder`` holds the teacher as ``Family.save`` left it."""
+    """The tool's student for an arm; ``folder`` holds the teacher as ``Family.save`` left it, and
+    its optimizer's state in ``optimizer.pt``."""
     source = folder / "teacher"
     source = source if source.exists() else folder / "teacher.safetensors"
     model = api.open_model(str(source))
@@ -74,10 +80,14 @@ def make(arm: Arm, task: Task, folder: Path, teacher: State, data: Data, seed: i
         given = Path(name) / "data.safetensors" if arm.calibrated else None
         if given:
             save_file({"input": data.x[:256].contiguous()}, given)
-        api.apply_plan(plan, model, str(out), api.RunOptions(verify=False, calibrate=given))
+        told = Path(name) / "optimizer.pt"
+        carried = api.StateOptions(folder / "optimizer.pt", str(told)) if arm.carried else None
+        options = api.RunOptions(verify=False, calibrate=given, state=carried)
+        api.apply_plan(plan, model, str(out), options)
         state = task.family.read(out)
+        optimizer = torch.load(told) if arm.carried else None
     scratch = task.family.state_of(task.family.untrained(arm.size, seed + 2000))
-    return Draft(state, teacher, _work(plan, model).recipes, scratch, seed)
+    return Draft(state, teacher, _work(plan, model).recipes, scratch, seed, optimizer)
 
 
 def codes(recipe: Recipe) -> Tensor:
@@ -196,6 +206,8 @@ ARMS: tuple[Arm, ...] = (
     Arm("fresh, torch size", "wider", FRESH, as_torch),
     Arm("fresh, teacher size", "wider", FRESH, as_teacher),
     Arm("fresh", "wider", FRESH),
+    Arm("fresh, state carried", "wider", FRESH, carried=True),
+    Arm("fresh, calibrated", "wider", FRESH, calibrated=True, only="digits-inception"),
     Arm("signed", "wider", SIGNED),
     Arm("even", "wider", EVEN),
     Arm("from scratch", "both", FRESH, from_scratch),
@@ -203,11 +215,14 @@ ARMS: tuple[Arm, ...] = (
     Arm("fresh, torch size", "both", FRESH, as_torch, minor=True),
     Arm("fresh, teacher size", "both", FRESH, as_teacher),
     Arm("fresh", "both", FRESH),
+    Arm("fresh, state carried", "both", FRESH, carried=True),
+    Arm("fresh, calibrated", "both", FRESH, calibrated=True, only="digits-inception"),
     Arm("signed", "both", SIGNED),
     Arm("even, 1 % noise", "both", NOISY, minor=True),
     Arm("from scratch", "deeper", FRESH, from_scratch),
     Arm("random insertion", "deeper", FRESH, transplant),
     Arm("identity", "deeper"),
+    Arm("identity, state carried", "deeper", carried=True),
     Arm("identity, calibrated", "deeper", calibrated=True, only="digits-inception"),
     Arm("fresh, stream by its mean", "wider", _choice("mean"), only="python-gpt"),
     Arm("fresh pairs, torch size", "wider", FRESH, torch_pairs, minor=True),

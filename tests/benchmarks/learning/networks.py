@@ -33,6 +33,10 @@ class Family(Protocol):
         """The network with those tensors."""
         ...
 
+    def named(self, network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+        """The parameters by the checkpoint's names."""
+        ...
+
     def save(self, network: nn.Module, folder: Path) -> Path:
         """Writes the teacher, and the specs of what it grows into, into a folder."""
         ...
@@ -85,6 +89,14 @@ class Layered:
     def with_state(self, size: Size, state: State) -> nn.Module:
         cloned = {name: tensor.clone() for name, tensor in state.items()}  # training changes them
         return Scores(build(self._spec(size), cloned, torch.float32))
+
+    def named(self, network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+        assert isinstance(network, Scores)
+        return [
+            (f"{step.layer.name}.{name}", parameter)
+            for step in network.network.steps
+            for name, parameter in step.module.named_parameters()
+        ]
 
     def save(self, network: nn.Module, folder: Path) -> Path:
         for size, text in self.texts.items():
@@ -151,6 +163,10 @@ class Gpt:
         missing, unused = network.model.load_state_dict(state, strict=False)
         assert not unused and set(missing) <= {"lm_head.weight"}, (missing, unused)
         return network
+
+    def named(self, network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+        assert isinstance(network, Logits)
+        return list(network.model.named_parameters())
 
     def save(self, network: nn.Module, folder: Path) -> Path:
         network.model.save_pretrained(folder / "teacher")

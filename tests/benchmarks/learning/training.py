@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from net2net_cli.axismap import Code
 from net2net_cli.recipe import Copy, Recipe
@@ -37,13 +39,11 @@ def marks(steps: int) -> list[int]:
 
 
 def train(
-    network: nn.Module, data: Data, optimizer: str, rate: float, batch: int, steps: int, seed: int
+    network: nn.Module, stepper: Optimizer, data: Data, batch: int, steps: int, seed: int
 ) -> Curve:
-    """Steps at one rate on batches that depend on the seed alone. ``sgd`` has momentum 0.9;
-    ``adamw`` torch's defaults."""
+    """Steps on batches that depend on the seed alone."""
     found = Curve([], [], [], [])
     wanted = set(marks(steps))
-    stepper = _optimizer(network, optimizer, rate)
     _measure(network, data, 0, found)
     for step, (x, y) in enumerate(_batches(data, batch, steps, seed), 1):
         network.train()
@@ -55,10 +55,22 @@ def train(
     return found
 
 
-def _optimizer(network: nn.Module, name: str, rate: float) -> torch.optim.Optimizer:
+def optimizer_of(
+    named: Sequence[tuple[str, nn.Parameter]], name: str, rate: float, state: Any = None
+) -> Optimizer:
+    """``sgd`` has momentum 0.9, ``adamw`` torch's defaults. It goes on from a ``state`` where there
+    is one, at its own rate."""
+    made: Optimizer
     if name == "sgd":
-        return torch.optim.SGD(network.parameters(), rate, momentum=0.9, fused=True)
-    return torch.optim.AdamW(network.parameters(), rate, fused=True)
+        made = torch.optim.SGD(named, rate, momentum=0.9, fused=True)
+    else:
+        made = torch.optim.AdamW(named, rate, fused=True)
+    if state is not None:
+        made.load_state_dict(state)
+        (group,) = made.param_groups
+        assert group["param_names"] == [name for name, _ in named]
+        group["lr"] = rate
+    return made
 
 
 def _batches(data: Data, batch: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
