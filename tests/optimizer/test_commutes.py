@@ -122,3 +122,29 @@ def test_the_step_map_moves_the_function_as_the_teacher_moves_it(
     for how, least, most in (("step", 0.0, 0.02), ("gradient", 0.2, 9.0)):
         error = float((apart_by[how] - before - moved).norm() / moved.norm())
         assert least <= error <= most, (how, error)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_new_parameters_of_sgd_go_on_from_no_momentum(
+    net2net: Net2Net, folder: Path, fused: bool
+) -> None:
+    """The fused step refuses parameters without one beside others: there, new ones have zeros."""
+    (folder / "spec.yaml").write_text(MLP_SPEC)
+    make = partial(optim.SGD, lr=0.02, momentum=0.9, fused=fused)
+    save(trained(mlp(), make), folder)
+    (folder / "deeper.yaml").write_text(
+        "net2net: 1\nextends: source\nlayers:\n"
+        "  new: {type: Linear, out_features: 10, after: fc1}\n"
+    )
+    grow(net2net, "teacher", "--spec", "deeper.yaml")
+    teacher = mlp()
+    network = torch.nn.Sequential(teacher.fc1, torch.nn.Linear(10, 10).double(), *teacher[1:])
+    weights = torch.load(folder / "teacher-grown.pt")
+    network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
+    optimizer = make(network.parameters())
+    optimizer.load_state_dict(torch.load(folder / "teacher-grown.opt.pt"))
+    before = network[1].weight.detach().clone()
+    network(torch.ones(2, 7, dtype=torch.float64)).square().sum().backward()
+    optimizer.step()
+    wanted = before - 0.02 * network[1].weight.grad
+    torch.testing.assert_close(network[1].weight.detach(), wanted, rtol=1e-12, atol=1e-14)
