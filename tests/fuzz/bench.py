@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.limits import MEMORY, SECONDS, TooSlowError, forget_peak, limited, peak
+from tests.fuzz.limits import MEMORY, SECONDS, Clock, TooSlowError, forget_peak, limited, peak
 from tests.fuzz.subjects import SUBJECTS
 from tests.fuzz.training import RAN
 from tests.fuzz.valid import Valid
@@ -56,6 +56,7 @@ class Bench:
         self.folder = root / "run"
         self.out = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the bench)
         self.err = tempfile.TemporaryFile()  # noqa: SIM115
+        sys.dont_write_bytecode = True  # a traced module's would lie beside it
         self._prepare()
 
     def _prepare(self) -> None:
@@ -76,16 +77,16 @@ class Bench:
         before = _content(self.folder)
         forget_peak()
         had, code = peak(), None
-        with limited() as clock:
-            try:
+        out = err = problem = ""
+        clock = Clock()
+        try:
+            with limited(clock):
                 code, out, err = self.run(words, self.folder)
-            except TooSlowError:
-                problem = f"more than {SECONDS:.0f} s"
-            else:
-                problem = ""
+        except TooSlowError:
+            problem = f"more than {SECONDS:.0f} s"
         seconds, memory = clock.seconds, peak()
         if code is not None:
-            problem = self._problem(words, before, code, out, err)
+            problem = problem or self._problem(words, before, code, out, err)
         if seconds > SECONDS:
             problem = problem or f"{seconds:.0f} s"
         if memory - had > MEMORY:

@@ -72,6 +72,7 @@ def tried(part: Sequence[Input]) -> Results:
         done = len(lines) // 2
         if code and done < len(left):
             results.died(*left[done], code)
+            print(results.found[-1], file=sys.stderr)
             done += 1
         elif code:
             raise RuntimeError(f"a worker ended with {code}")

@@ -1,9 +1,9 @@
 """The time and the memory that one run in this process takes, and the end of those that take more.
 
-A loaded machine must not look like a hang: what counts is the time since the start less the time
-in which the process was ready to run and others were on the processors, which Linux keeps in
-/proc/self/schedstat. Where it does not, the processor's time counts, and six times as much by the
-clock. What runs in C and hears no signal is ended with the whole process.
+A loaded machine must not look like a hang: what counts is the processor's time, of all threads.
+What waits for something else than a processor has six times as long: Linux keeps in
+/proc/self/schedstat for how long the process was ready to run and others were on the processors.
+What runs in C and hears no signal is ended with the whole process.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 SECONDS, MEMORY = 10.0, 2**30
-PATIENCE = 30
-"""How many times as long the process may take by the clock, whatever else runs."""
+ASLEEP, BY_THE_CLOCK = 60.0, 600.0
+"""For how long a run may wait for files, and how long it may take in all."""
 
 _SCHEDULED, _STATUS, _PEAK = (Path("/proc/self", n) for n in ("schedstat", "status", "clear_refs"))
 
@@ -29,51 +28,51 @@ class TooSlowError(BaseException):
 
 
 class Clock:
-    """The seconds since it was made, less those of waiting for a processor."""
+    """The processor's seconds since it was made, and those by the clock in which the process
+    waited for none."""
 
     def __init__(self) -> None:
-        self._began, self._waited = time.monotonic(), _waited()
-        self._used = time.process_time()
+        self._began, self._queued, self._used = time.monotonic(), _queued(), time.process_time()
 
     @property
     def seconds(self) -> float:
-        """What the process has had for itself."""
-        by_the_clock = time.monotonic() - self._began
-        if self._waited is None:
-            return max(time.process_time() - self._used, by_the_clock / 6)
-        return by_the_clock - ((_waited() or 0.0) - self._waited)
+        """Of the processor."""
+        return time.process_time() - self._used
+
+    @property
+    def unqueued(self) -> float:
+        """By the clock, less what others had the processors for."""
+        return time.monotonic() - self._began - (_queued() - self._queued)
 
 
-def _waited() -> float | None:
-    """Seconds for which this process was ready, but not running."""
+def _queued() -> float:
+    """Seconds for which this process was ready, but not running; 0 where that is not kept."""
     try:
         return int(_SCHEDULED.read_text().split()[1]) / 1e9
     except (OSError, IndexError):
-        return None
+        return 0.0
 
 
 @contextmanager
-def limited(seconds: float = SECONDS) -> Iterator[Clock]:
+def limited(clock: Clock) -> Iterator[None]:
     """Raise TooSlowError in what takes longer; end the process where it does not hear that."""
-    clock = Clock()
 
-    def look(_number: int, _frame: FrameType | None) -> None:
-        if clock.seconds >= seconds:
-            _raise()
+    def look(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGPROF or clock.unqueued >= ASLEEP:
+            raise TooSlowError
 
-    before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
-    faulthandler.dump_traceback_later(PATIENCE * seconds, exit=True)
+    before = {number: signal.signal(number, look) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, ASLEEP, 1)
+    faulthandler.dump_traceback_later(BY_THE_CLOCK, exit=True)
     try:
-        yield clock
+        yield
     finally:
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         faulthandler.cancel_dump_traceback_later()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _raise() -> NoReturn:
-    raise TooSlowError
 
 
 def forget_peak() -> None:

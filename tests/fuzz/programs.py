@@ -71,7 +71,6 @@ def _forget(*names: str) -> None:
     """As in a process that imports them for the first time."""
     for name in names:
         sys.modules.pop(name, None)
-    sys.dont_write_bytecode = True  # the files change faster than their times
     importlib.invalidate_caches()
 
 

@@ -95,8 +95,12 @@ class Results:
 
     def write(self, file: Path) -> None:
         """To a file, whole or not at all."""
+        kinds = {
+            name: {**vars(kind), "codes": dict(kind.codes)} for name, kind in self.kinds.items()
+        }
+        data = {"kinds": kinds, "found": [asdict(item) for item in self.found]}
         temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(data, indent=1) + "\n")
         temporary.replace(file)
 
 
