@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from net2net_cli.axismap import Code
 from net2net_cli.errors import CheckpointError, UsageError
 from net2net_cli.io import TensorInfo
+from net2net_cli.io.tensors import raw_bytes
 from net2net_cli.opening import Model, SpecModel
 from net2net_cli.recipe import Fresh, Moments, Recipe
 from net2net_cli.spec import parse_document, to_spec
@@ -153,11 +154,15 @@ def _run(measure: Callable[[], T], data: Path | None) -> T:
 
 
 class _Making:
-    """A student's tensors, each made when it is used. A few are kept: a convolution that goes
-    through in parts asks for its own once a part."""
+    """A student's tensors, each made when it is used. A few are kept: what goes through in parts
+    asks for its own once a part."""
 
     def __init__(self, executor: Executor, recipes: Mapping[str, Recipe]) -> None:
         self.tensors: Mapping[str, TensorInfo] = {
             r.name: TensorInfo(r.name, r.dtype, r.shape) for r in recipes.values()
         }
-        self.tensor = lru_cache(maxsize=2)(lambda name: executor.make(recipes[name]))
+        self.made = lru_cache(maxsize=2)(lambda name: executor.make(recipes[name]))
+
+    def read(self, name: str, at: int, into: memoryview) -> None:
+        """Fill ``into`` with a tensor's bytes from ``at`` on."""
+        into[:] = raw_bytes(self.made(name))[at : at + len(into)]

@@ -8,7 +8,7 @@ from then on. Needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,8 @@ from net2net_cli.verification import ProbeOptions, probe_inputs
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Parameter
+
+    from net2net_cli.io import Source
 
 Trouble = Literal["no gradient", "copies", "gain"]
 
@@ -45,7 +47,7 @@ class Finding:
 def findings(model: Model, options: ProbeOptions) -> tuple[Finding, ...]:
     """Everything that was found, in the network's order; gradients of layer specs only."""
     layout = model.layout
-    state = {n: model.source.tensor(n) for n in layout.tensors if n in model.source.tensors}
+    state = _Read(model.source, [n for n in layout.tensors if n in model.source.tensors])
     found = [*_gains(model, layout, state), *_copies(model, layout, state)]
     if isinstance(model, SpecModel):
         found += _without_gradient(model, layout, options)
@@ -54,10 +56,30 @@ def findings(model: Model, options: ProbeOptions) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda f: (order.get(f.layer, 0), f.trouble)))
 
 
+class _Read(Mapping[str, "Tensor"]):
+    """Tensors of a checkpoint by name, each read when it is asked for."""
+
+    def __init__(self, source: Source, names: Sequence[str]) -> None:
+        self.source, self.names = source, dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.source.tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+
 def _gains(model: Model, layout: Layout, state: Mapping[str, Tensor]) -> Iterator[Finding]:
-    for name, value in state.items():
+    for name in state:
         if (nothing := _no_gain(model, layout.tensors[name])) is None:
             continue
+        value = state[name]
         count = int((value == nothing).sum())
         if count:
             yield Finding(
@@ -85,8 +107,10 @@ def _no_gain(model: Model, tensor: LaidTensor) -> float | None:
 def _copies(model: Model, layout: Layout, state: Mapping[str, Tensor]) -> Iterator[Finding]:
     """Units of a width that are alike in all that writes them and in all that reads them."""
     for width, members in _members(layout, state).items():
-        seen = [part for name in members for part in _units(state, layout, name, width)]
-        alike = layout.sizes[width] - _different(seen) if seen else 0
+        alike = layout.sizes[width] - _different(
+            (part for name in members for part in _units(state, layout, name, width)),
+            layout.sizes[width],
+        )
         if alike:
             dropout = isinstance(model, SpecModel) and any(
                 layer.type.startswith("Dropout") for layer in model.spec.layers
@@ -146,9 +170,9 @@ def _fronted(
             return
 
 
-def _different(parts: list[Tensor]) -> int:
-    """How many units differ from each other, told by a random sum over the bits of what each has:
-    of whole numbers that may overflow, so that the order of adding does not matter."""
+def _different(parts: Iterable[Tensor], units: int) -> int:
+    """How many of the units differ from each other, told by a random sum over the bits of what each
+    has: of whole numbers that may overflow, so that the order of adding does not matter."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -157,7 +181,7 @@ def _different(parts: list[Tensor]) -> int:
         weight = torch.empty(part.shape[1], dtype=torch.int64).random_(generator=generator)
         bits = (part.double() + 0.0).contiguous().view(torch.int64)  # -0 is 0
         marks.append((bits * (2 * weight + 1)).sum(1))
-    return len(torch.unique(torch.stack(marks, 1), dim=0))
+    return len(torch.unique(torch.stack(marks, 1), dim=0)) if marks else units
 
 
 def _without_gradient(model: SpecModel, layout: Layout, options: ProbeOptions) -> Iterator[Finding]:

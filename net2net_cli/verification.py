@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from net2net_cli.devices import device_for
 from net2net_cli.errors import DifferenceError
-from net2net_cli.io import Team
+from net2net_cli.io import Source, Team
+from net2net_cli.io.tensors import raw_bytes
 from net2net_cli.verify.comparison import PROBES, Comparison, Mode, Parting
 from net2net_cli.verify.proof import Proof
 from net2net_cli.verify.tolerance import Inserted, tolerance
@@ -252,7 +253,7 @@ def not_finite(model: Model, team: Team = ALONE) -> tuple[str, ...]:
     source = model.source
     largest = sorted(source.tensors.values(), key=lambda info: -info.nbytes)
     mine = [info.name for info in largest[team.rank :: team.size]]
-    looked = team.together(lambda: [name for name in mine if not _finite(source.tensor(name))])
+    looked = team.together(lambda: [name for name in mine if not _finite(source, name)])
     found = {name for part in looked for name in part}
     names = [name for name in source.tensors if name in found]
     if not names:
@@ -263,11 +264,25 @@ def not_finite(model: Model, team: Team = ALONE) -> tuple[str, ...]:
     return (f"{said} {verb} NaN or infinite values in {model.source.label}",)
 
 
-def _finite(tensor: Tensor) -> bool:
-    if not tensor.is_floating_point() or not tensor.numel():
+LOOKED_AT = 2**22
+"""Bytes of a tensor that are looked at together: as many as stay in a core's own cache."""
+
+
+def _finite(source: Source, name: str) -> bool:
+    import torch
+
+    info = source.tensors[name]
+    dtype: torch.dtype = getattr(torch, info.dtype)
+    if not dtype.is_floating_point:
         return True
-    wide = tensor.float() if tensor.element_size() == 1 else tensor  # no float8 can be compared
-    return all(bool(end.isfinite()) for end in wide.aminmax())
+    part = torch.empty(min(info.nbytes, LOOKED_AT) // dtype.itemsize, dtype=dtype)
+    for at in range(0, info.nbytes, LOOKED_AT):
+        part = part[: (info.nbytes - at) // dtype.itemsize]
+        source.read(name, at, raw_bytes(part))
+        wide = part.float() if dtype.itemsize == 1 else part  # no float8 can be compared
+        if not all(bool(end.isfinite()) for end in wide.aminmax()):
+            return False
+    return True
 
 
 def probe_inputs(teacher: SpecModel, options: ProbeOptions) -> dict[str, Tensor]:

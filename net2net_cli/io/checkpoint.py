@@ -47,7 +47,7 @@ class Source(ABC):
     def raw(self, name: str) -> memoryview:
         """The tensor's bytes, row-major and little endian; KeyError for an unknown name.
 
-        They share memory with the file where they can, and need no torch in safetensors.
+        They need no torch in safetensors. CheckpointError where the file has become shorter.
         """
 
     @abstractmethod
@@ -62,7 +62,8 @@ class Source(ABC):
         into[:] = held.data[at : at + len(into)]
 
     def tensor(self, name: str) -> torch.Tensor:
-        """The tensor over ``raw``: on the CPU, contiguous, not to be written to."""
+        """The tensor over ``raw``: on the CPU, contiguous, not to be written to. Whole: what is
+        large is better read part by part."""
         return from_bytes(self.raw(name), self.tensors[name])
 
     def header_digest(self) -> str:

@@ -72,8 +72,9 @@ def _length(node: Any) -> int:
     return len(node) if isinstance(node, _COLLECTIONS) else 0
 
 
-def trouble(tensor: torch.Tensor) -> str | None:
-    """What keeps a tensor's bytes from being read, in words that stand behind its name."""
+def trouble(tensor: torch.Tensor, device: str = "cpu") -> str | None:
+    """What keeps a tensor's bytes from being read, in words that stand behind its name. Those that
+    can be read are on ``device``."""
     import torch
 
     dtype = str(tensor.dtype).removeprefix("torch.")
@@ -81,7 +82,7 @@ def trouble(tensor: torch.Tensor) -> str | None:
         return "is sparse"
     if tensor.is_quantized or dtype not in SIZES:
         return f"has the type {dtype}, which is not supported"
-    if tensor.device.type != "cpu":
+    if tensor.device.type != device:
         return "has no data"
     claimed, held = tensor.numel() * SIZES[dtype], tensor.untyped_storage().nbytes()
     if claimed > max(held, REPEATED):

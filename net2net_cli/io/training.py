@@ -12,8 +12,8 @@ from net2net_cli.io.torch_file import load_torch
 
 
 def read_training(file: Path) -> Any:
-    """What a torch file holds: tensors, numbers, texts and collections of them; memory is shared
-    with the file where its format allows. Code in it is never run.
+    """What a torch file holds: tensors, numbers, texts and collections of them. Code in it is never
+    run.
 
     CheckpointError where it cannot be read, or holds anything else.
     """

@@ -63,7 +63,7 @@ def find_state(source: Source) -> Path | None:
         return path if holds_optimizer(nested(source.training())) else None
     if path.is_dir():
         return next((path / name for name in NAMES if (path / name).is_file()), None)
-    if isinstance(source, TorchSource) and holds_optimizer(read_training(path)):
+    if isinstance(source, TorchSource) and holds_optimizer(source.loaded):
         return path
     return None
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from math import prod
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from net2net_cli.io import TensorInfo
 from net2net_cli.verify.division import fill
-from net2net_cli.verify.places import Moved, Place, Stored, narrowed, selected
+from net2net_cli.verify.places import Moved, Place, Stored, looked_up, narrowed, selected
 
 PIECE = 2**20
 """Entries of a matrix that take part in a product at a time. In float64 they are 8 MB: near the
@@ -87,8 +88,8 @@ class Source(Protocol):
 
     tensors: Mapping[str, TensorInfo]
 
-    def tensor(self, name: str) -> Tensor:
-        """One of them, on the CPU, not to be written to."""
+    def read(self, name: str, at: int, into: memoryview) -> None:
+        """Fill ``into`` with a tensor's bytes from ``at`` on."""
 
 
 def deferred(source: Source) -> dict[str, Tensor]:
@@ -97,7 +98,7 @@ def deferred(source: Source) -> dict[str, Tensor]:
     for name, info in source.tensors.items():
         dtype = getattr(torch, info.dtype)
         like = torch.empty(info.shape, dtype=dtype, device="meta")
-        place = Stored(info.shape, partial(source.tensor, name))
+        place = Stored(info.shape, dtype, partial(source.read, name))
         found[name] = _make(like, place, dtype, (), torch.device("cpu"))
     return found
 
@@ -109,7 +110,9 @@ def ordinary(tensor: Tensor) -> Tensor:
 
 def bring_in(weight: Deferred, values: Tensor) -> Tensor:
     """Values of ``weight`` as the file holds them -> on its device and in its dtype."""
-    made = values.to(weight.device)
+    if weight.device.type == "cuda":  # so that it goes there while the next is read
+        values = values.pin_memory()
+    made = values.to(weight.device, non_blocking=True)
     for dtype in weight.casts:
         made = made.to(dtype)
     return made
@@ -202,14 +205,22 @@ def _equal(one: Tensor, other: Tensor) -> bool | None:
         return None
     if one.held.itemsize == 1:  # torch compares no float8
         return None
-    return torch.equal(one.place.value(), other.place.value())
+    if one.shape != other.shape:
+        return False
+    if not one.ndim:
+        return torch.equal(one.place.value(), other.place.value())
+    step = max(1, PIECE // max(1, prod(one.shape[1:])))
+    return all(
+        torch.equal(*(narrowed(weight.place, 0, a, b).value() for weight in (one, other)))
+        for a, b in pairwise([*range(0, len(one), step), len(one)])
+    )
 
 
 def _embedding(table: Tensor, ids: Tensor, *_: Any, **__: Any) -> Tensor | None:
     """Rows as they are stored, then cast."""
     if not isinstance(table, Deferred):
         return None
-    return bring_in(table, table.place.value()[ordinary(ids).cpu()])
+    return bring_in(table, looked_up(table.place, ordinary(ids).cpu()))
 
 
 def _mm(values: Tensor, matrix: Tensor) -> Tensor | None:
@@ -232,13 +243,14 @@ def _product(values: Tensor, matrix: Tensor, multiply: Callable[..., Tensor]) ->
     """``multiply(values, piece, start, stop)`` for some columns of ``matrix`` after the other."""
     if not isinstance(matrix, Deferred):
         return None
-    (rows, columns), factor, stored = matrix.shape, ordinary(values), matrix.place.value()
+    (rows, columns), factor, place = matrix.shape, ordinary(values), matrix.place
     if matrix.numel() <= PIECE:
-        return multiply(factor, bring_in(matrix, stored), 0, columns)
+        return multiply(factor, bring_in(matrix, place.value()), 0, columns)
     step = max(1, PIECE // rows)
 
     def piece(start: int, stop: int) -> Tensor:
-        return multiply(factor, bring_in(matrix, stored[:, start:stop]), start, stop)
+        part = narrowed(place, 1, start, stop).value()
+        return multiply(factor, bring_in(matrix, part), start, stop)
 
     made = factor.new_empty(len(factor), columns)
     return fill(made, 1, [*range(0, columns, step), columns], piece)

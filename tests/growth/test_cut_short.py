@@ -1,33 +1,77 @@
-"""A source that is cut short while it is read: an error, and nothing is left behind."""
+"""A source that is cut short while it is read: an error, whoever reads it, and nothing is left."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from net2net_cli.api import Choices, RunOptions
+from net2net_cli.api import Choices, RunOptions, open_model, verify
 from net2net_cli.errors import CheckpointError
+from net2net_cli.trainability import findings
+from net2net_cli.verification import ProbeOptions, not_finite
 from tests.growth.joined_nets import RESIDUAL
-from tests.growth.nets import teacher_of
+from tests.growth.nets import Teacher, teacher_of
+
+ENDINGS = ("safetensors", "pt")
 
 
+def stored(folder: Path, ending: str) -> tuple[Teacher, Path]:
+    """A teacher in a file of that kind."""
+    teacher, path = teacher_of(RESIDUAL, folder), folder / "teacher.safetensors"
+    if ending == "pt":
+        (folder / "other.yaml").write_text((folder / "teacher.yaml").read_text())
+        torch.save(load_file(path), folder / "other.pt")
+        path = folder / "other.pt"
+    return Teacher(open_model(str(path)), teacher.module, folder), path
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 100)  # of its tensors nothing is left
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("stage", ["growing", "probing"])
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("choices", [Choices("duplicate", "even"), Choices("fresh")])
-def test_a_source_that_is_cut_short_meanwhile_is_an_error(
-    tmp_path: Path, choices: Choices, workers: int
+def test_a_student_that_was_not_finished_is_none(
+    tmp_path: Path, choices: Choices, workers: int, stage: str, ending: str
 ) -> None:
-    teacher = teacher_of(RESIDUAL, tmp_path)
+    teacher, path = stored(tmp_path, ending)
     plan = teacher.plan(RESIDUAL.spec(8), choices)
-    source = tmp_path / "teacher.safetensors"
     before = sorted(tmp_path.iterdir())
 
-    def cut(_what: str, done: int, _total: int) -> None:
-        if done:
-            os.truncate(source, 4096)  # of its tensors nothing is left
+    def progress(what: str, done: int, _total: int) -> None:
+        if what == stage and (done or stage == "probing"):
+            cut(path)
 
+    options = RunOptions(workers=workers, progress=progress, verify=stage == "probing")
     with pytest.raises(CheckpointError, match="cut short") as error:
-        teacher.apply(plan, "student", RunOptions(workers=workers, progress=cut, verify=False))
+        teacher.apply(plan, "student", options)
     assert error.value.exit_code == 2
+    assert error.value.where == str(path)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda model: verify(model, model),
+        not_finite,
+        lambda model: findings(model, ProbeOptions()),
+        lambda model: model.source.digest(),
+    ],
+    ids=["verify", "not finite", "trainability", "digest"],
+)
+def test_whoever_looks_is_told(
+    tmp_path: Path, look: Callable[[object], object], ending: str
+) -> None:
+    teacher, path = stored(tmp_path, ending)
+    cut(path)
+    with pytest.raises(CheckpointError, match="cut short"):
+        look(teacher.model)

@@ -12,6 +12,8 @@ import torch
 
 from net2net_cli.errors import CheckpointError
 from net2net_cli.io import open_source
+from net2net_cli.io.opened import Opened
+from net2net_cli.io.tensors import raw_bytes
 from tests.support.checkpoints import infos, old_state, same, state
 
 
@@ -172,3 +174,49 @@ def test_collections_that_no_walk_of_them_ends(tmp_path):
 def test_a_tensor_that_repeats_a_number_is_no_terabyte(tmp_path):
     torch.save({"w": torch.zeros(1).expand(2**20, 2**20)}, tmp_path / "x.pt")
     assert "`w` claims 4,398,046,511,104 bytes, and holds 4" in refusal(tmp_path / "x.pt").message
+
+
+def test_of_a_file_of_tensors_only_what_is_wanted_is_read(tmp_path, monkeypatch):
+    saved = {"a": torch.randn(40, 50), "b": torch.randn(60, 50).bfloat16(), "c": torch.ones(3)}
+    saved["turned"] = saved["a"].T
+    torch.save({"state_dict": saved, "epoch": 3}, tmp_path / "x.pt")
+    read, whole = [], Opened.read
+    monkeypatch.setattr(
+        Opened, "read", lambda self, at, into: read.append(len(into)) or whole(self, at, into)
+    )
+    with open_source(tmp_path / "x.pt") as source:
+        assert read == []
+        part = memoryview(bytearray(10))
+        source.read("b", 6, part)
+        assert bytes(part) == bytes(raw_bytes(saved["b"])[6:16])
+        assert same(source.tensor("turned"), saved["turned"])
+        source.read("turned", 4, part)
+        assert bytes(part) == bytes(raw_bytes(saved["turned"])[4:14])
+        assert read == [10, 40 * 50 * 4, 40 * 50 * 4]
+
+
+def packed_anew(path, change=lambda name, data: data):
+    """The archive's records in another order and alignment."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in reversed(entries.items()):
+            archive.writestr(name, change(name, data))
+
+
+def test_an_archive_that_was_packed_anew_is_read_as_it_is_now(tmp_path):
+    saved = {"a": torch.randn(5, 6), "b": torch.arange(7)}
+    torch.save(saved, tmp_path / "x.pt")
+    packed_anew(tmp_path / "x.pt")
+    with open_source(tmp_path / "x.pt") as source:
+        for name, tensor in saved.items():
+            assert same(source.tensor(name), tensor)
+
+
+def test_a_tensor_larger_than_its_record_is_refused(tmp_path):
+    torch.save({"a": torch.randn(5, 6), "b": torch.randn(900)}, tmp_path / "x.pt")
+    content = (tmp_path / "x.pt").read_bytes()
+    grown = content.replace(b"K\x05K\x06\x86", b"K\x32K\x06\x86", 1)
+    assert grown != content
+    (tmp_path / "x.pt").write_bytes(grown)
+    assert "damaged" in refusal(tmp_path / "x.pt").message
