@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from net2net_cli.errors import PlanError
 from net2net_cli.expansion import SPLITS
+from net2net_cli.io.failures import is_unicode
 from net2net_cli.spec.inputs import FLOATS
 
 T = TypeVar("T")
@@ -201,8 +202,11 @@ def from_json(text: str, label: str) -> Plan:
     """Read a saved plan; unknown keys are ignored. Raises PlanError where it is none of ours."""
     try:
         data = json.loads(text)
+        spelled = json.dumps(data, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"the plan is no JSON: {error}", where=label) from None
+    if not is_unicode(spelled):
+        raise PlanError("the plan holds text that is not valid Unicode", where=label)
     if not isinstance(data, dict) or "operations" not in data:
         raise PlanError(
             "this JSON document is no plan", where=label, hint="save one with `net2net plan -o`"

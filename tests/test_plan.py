@@ -35,3 +35,11 @@ def test_a_value_of_another_kind_is_named(path, value):
     holder[last] = value
     with pytest.raises(PlanError, match="lacks or misuses"):
         from_json(json.dumps(data), "plan.json")
+
+
+def test_half_a_surrogate_pair_is_no_text():
+    """JSON can spell it, and no checkpoint's metadata can hold it."""
+    data = json.loads(to_json(PLAN))
+    data["student"] = "\ud800"
+    with pytest.raises(PlanError, match="not valid Unicode"):
+        from_json(json.dumps(data), "plan.json")

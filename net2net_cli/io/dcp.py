@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from net2net_cli.errors import CheckpointError, OutputError
 from net2net_cli.io.checkpoint import Source
 from net2net_cli.io.dtypes import SIZES
-from net2net_cli.io.failures import reported, shown
+from net2net_cli.io.failures import is_unicode, reported, shown
 from net2net_cli.io.plain import check_plain, trouble
 from net2net_cli.io.tensors import TensorInfo, raw_bytes
 from net2net_cli.io.torch_file import WRAPPERS
@@ -212,7 +212,8 @@ def _items(metadata: Any, where: str) -> Iterator[Item]:
     chunks: dict[str, list[Chunk]] = {}
     for index, info in (metadata.storage_data or {}).items():
         name = str(info.relative_path)
-        if PurePosixPath(name).name != name or getattr(info, "transform_descriptors", None):
+        encoded = getattr(info, "transform_descriptors", None)
+        if not is_unicode(name) or PurePosixPath(name).name != name or encoded:
             raise CheckpointError(
                 f"`{shown(index.fqn)}` lies in `{shown(name)}`, outside of the folder, or encoded",
                 where=where,
@@ -226,7 +227,8 @@ def _items(metadata: Any, where: str) -> Iterator[Item]:
         if not own:
             raise CheckpointError(f"`{shown(name)}` lies in no file", where=where)
         key = tuple(paths.get(name, (name,)))
-        if not key or not all(isinstance(part, str | int) for part in key):
+        fit = (isinstance(part, str | int) and is_unicode(str(part)) for part in key)
+        if not key or not all(fit):
             raise TypeError(f"the key of `{name}` is none")
         yield Item(key, _info(name, record, where), own)
 

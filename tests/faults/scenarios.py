@@ -52,6 +52,12 @@ SCENARIOS = (
     Scenario("a folder over another", ["grow", "llama", "--set", "intermediate_size=40",
                                        "--no-verify", "-o", "bigger", "--overwrite"], ["bigger"],
              over=["grow", "llama", "--set", "num_hidden_layers=3", "--no-verify", "-o", "bigger"]),
+    Scenario("with the optimizer", ["widen", "run.pt", "--layer", "fc0", "--to", "12", "-o",
+                                    "out.safetensors"],
+             ["out.safetensors", "out.optimizer.pt"]),
+    Scenario("a distributed checkpoint", ["widen", "run.pt", "--layer", "fc0", "--to", "12", "-o",
+                                          "out.dcp"], ["out.dcp"]),
+    Scenario("a program", ["export", "ckpt", "-o", "net.py"], ["net.py"], torch=False),
 )  # fmt: skip
 
 
@@ -68,6 +74,7 @@ class World:
             for name, shape in (("weight", (8, 8)), ("bias", (8,)))
         }
         save_file(state, self.folder / "ckpt.safetensors")
+        torch.save({"model": state, "optimizer": _stepped(state)}, self.folder / "run.pt")
         shutil.copytree(llama, self.folder / "llama")
         self.sources = self.files()
         self.old: Files = {}
@@ -143,6 +150,16 @@ class World:
         if run.code == 2:
             errors = run.err[run.err.index("error:") :]
             assert len(errors.splitlines()) <= 4
+
+
+def _stepped(state: Mapping[str, torch.Tensor]) -> dict[str, object]:
+    """What AdamW keeps for these parameters after a step."""
+    parameters = [torch.nn.Parameter(tensor.clone()) for tensor in state.values()]
+    optimizer = torch.optim.AdamW(parameters)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return optimizer.state_dict()
 
 
 def _of(files: Files, output: str) -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 """The command stopped, starved and lied to at every call that changes the file system.
 
-NET2NET_ALL=1 tries every fault at every call of every scenario, and kills 500 processes at random
-moments; otherwise some of each.
+NET2NET_ALL=1 tries every fault at every call of every scenario, otherwise some of each.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,20 +15,12 @@ import pytest
 
 from tests.families.growing import Teachers, first_of
 from tests.faults.scenarios import SCENARIOS, World
-from tests.faults.zygote import Run, Zygote
-from tests.support.command import command, environment
+from tests.faults.trying import ENDS, SIGNALS, at_every_call, seconds, signalled, with_files_up_to
+from tests.faults.zygote import Zygote
 
 ALL = bool(os.environ.get("NET2NET_ALL"))
-ENDS: dict[str, tuple[int, ...]] = {
-    "kill": (-signal.SIGKILL,),
-    "half": (-signal.SIGKILL,),
-    "EIO": (0, 2),  # 0 where it is the folder that could not be put on the disk: some cannot
-    "ENOSPC": (0, 2),
-    "EDQUOT": (0, 2),
-    "SIGINT": (130,),
-    "SIGTERM": (143,),
-}
 QUICK = {"wider": "kill", "deeper": "ENOSPC", "a folder over another": "kill"}
+LARGE = [s for s in SCENARIOS if s.name in ("wider", "with the optimizer")]
 TRIED = [
     (scenario, kind)
     for scenario in SCENARIOS
@@ -56,16 +45,14 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fault_at_any_call(scenario, kind, zygote, llama, tmp_path):
     world = World(tmp_path, zygote, scenario, llama)
     assert world.calls >= 5
-    for at in range(1, world.calls + 1, 1 if ALL else 3):
-        world.reset()
-        world.check(world.run(scenario.words, kind, at), ENDS[kind])
+    assert at_every_call(world, kind, 1 if ALL else 3)
 
 
-@pytest.mark.parametrize("size", [1000, 4200])
-def test_a_file_that_may_not_grow(size, zygote, llama, tmp_path):
-    world = World(tmp_path, zygote, SCENARIOS[0], llama)
-    world.reset()
-    world.check(world.run(world.scenario.words, RLIMIT_FSIZE=size), (2,))
+@pytest.mark.parametrize("scenario", SCENARIOS if ALL else LARGE, ids=lambda s: s.name)
+def test_a_file_that_may_not_grow(scenario, zygote, llama, tmp_path):
+    world = World(tmp_path, zygote, scenario, llama)
+    for size in range(1_000, 12_000, 500 if ALL else 3_500):
+        with_files_up_to(world, size)
 
 
 @pytest.mark.parametrize("megabytes", [20, 60] if ALL else [20])
@@ -79,33 +66,9 @@ def test_memory_that_is_used_up(megabytes, zygote, llama, tmp_path):
     world.check(world.run(world.scenario.words, RLIMIT_AS=limit), (0, 2, -signal.SIGABRT))
 
 
-def test_kills_at_random_moments(zygote, llama, tmp_path):
-    """The real process, started as users start it."""
-    draw = random.Random(0)
-    for scenario in SCENARIOS[: 2 if ALL else 1]:
-        world = World(tmp_path / scenario.name, zygote, scenario, llama)
-        world.reset()
-        started = time.monotonic()
-        _process(world, None)
-        whole = time.monotonic() - started
-        for _ in range(250 if ALL else 2):
-            world.reset()
-            ended = _process(world, draw.uniform(0, 1.1 * whole))
-            assert ended in (0, -signal.SIGKILL)
-            if ended:
-                world.check(Run(ended, 0, "", "", 0.0, 0), (-signal.SIGKILL,))
-
-
-def _process(world: World, delay: float | None) -> int:
-    run = subprocess.Popen(
-        command(*world.scenario.words),
-        cwd=world.folder,
-        env=environment(OMP_NUM_THREADS="1"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        return run.wait(delay)
-    except subprocess.TimeoutExpired:
-        run.kill()
-        return run.wait()
+def test_signals_at_random_moments(zygote, llama, tmp_path):
+    """``python -m tests.faults.campaign`` sends five hundred."""
+    world = World(tmp_path, zygote, SCENARIOS[0], llama)
+    whole = seconds(world)
+    for at, number in enumerate(SIGNALS):
+        signalled(world, number, random.Random(at), whole)
