@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -89,4 +90,6 @@ def _parsed(text: str) -> Example:
     shape = tuple(int(size) for size in re.split("[,x]", found["shape"]))
     if 0 in shape:
         raise UsageError(f"`{text}`: an axis of size 0 holds nothing", hint=_WRITE)
+    if prod(shape) >= 2**63:
+        raise UsageError(f"`{text}`: no tensor has so many entries", hint=_WRITE)
     return Example(found["name"], shape, dtype)

@@ -36,7 +36,7 @@ SHAPES = (
     "2,3\n", "\x1b[2J=2,3", "4000000000,4000000000", "2,3,0x8,8", "2 , 3",
 )  # fmt: skip
 ARGUMENTS = (
-    "width=5", "depth=2", "bias=false", "width=0", "width=-3", "width=x", "depth=1000000000",
+    "width=5", "depth=2", "bias=false", "width=0", "width=-3", "width=x",
     "width=1000000000000", "config.a.b=3", "config=3", "width", "=3", "width=", "width=[1",
     "in_features=3", "out_features=2", "channels=6", "size=2", "size=[1,2]", "count=7", "a.=3",
     "width=!!python/name:os.system", "bias=null", "self=3", "x=&a [*a]", "__class__=3",

@@ -142,6 +142,7 @@ class Evil:
         (lambda f: (f / ".metadata").unlink(), "without the `.metadata`"),
         (lambda f: (f / ".metadata").write_bytes(b"x" * 9), "the metadata is damaged"),
         (lambda f: (f / ".metadata").write_bytes(pickle.dumps(Evil())), "would run"),
+        (lambda f: (f / ".metadata").write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f."), "no tensors"),
         (lambda f: _fill(next(f.glob("*.distcp"))), "a chunk is damaged"),
         (lambda f: next(f.glob("*.distcp")).write_bytes(b"x" * 99), "behind the end of its file"),
         (lambda f: next(f.glob("*.distcp")).unlink(), "No such file"),

@@ -135,3 +135,5 @@ def test_inputs_beyond_memory_are_refused_with_the_figure(net2net: Net2Net, fold
     assert "the probe takes about" in told.err
     assert "GB for inputs of these shapes, and" in told.err
     assert "--input" in told.err
+    told = net2net("trace", "torch.nn:ReLU", "--input", "1,99999999999999999999", code=2)
+    assert "no tensor has so many entries" in told.err
