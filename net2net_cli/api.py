@@ -25,6 +25,7 @@ from net2net_cli.family_targets import asked_sizes
 from net2net_cli.fits import FLOATS
 from net2net_cli.io import WORKERS, Team, TensorInfo
 from net2net_cli.io.joint import require_alike, sampled
+from net2net_cli.io.tally import Step
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout
 from net2net_cli.opening import (
@@ -256,9 +257,11 @@ def verify(
     student: Model,
     options: ProbeOptions | None = None,
     team: Team | None = None,
+    progress: Step | None = None,
 ) -> Verification:
     """Probe two checkpoints, and judge whether the student computes what the teacher does. A team's
-    processes, which must all call it, divide the work.
+    processes, which must all call it, divide the work. ``progress`` is told what is done, bytes so
+    far and in all.
 
     UsageError where they were started with different options or files.
     """
@@ -268,8 +271,8 @@ def verify(
         told = [(m.source.header_digest(), sampled(m.source.files)) for m in models]
         require_alike(team, repr((__version__, options, told)))
     expected = _drift_of(student)
-    probed = probe_models(teacher, student, options, expected, team)
-    warnings = (*not_finite(teacher, team), *not_finite(student, team))
+    probed = probe_models(teacher, student, options, expected, team, progress)
+    warnings = not_finite((teacher, student), team, progress)
     notes = (*remarks(probed.judged, expected), *probed.notes)
     return Verification(None, probed.judged, probed.skipped, notes, warnings)
 

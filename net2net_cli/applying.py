@@ -315,9 +315,10 @@ def _verified(
         options.progress("probing", 0, 0)
     expected, given = expected_drift(plan, model, options), options.probe
     given = replace(given, device=options.device)
-    probed = probe_models(model, student, given, expected, team)
+    probed = probe_models(model, student, given, expected, team, options.progress)
     notes = (*remarks(probed.judged, expected), *probed.notes)
-    return Verification(proof, probed.judged, probed.skipped, notes, not_finite(model, team))
+    warnings = not_finite((model,), team, options.progress)
+    return Verification(proof, probed.judged, probed.skipped, notes, warnings)
 
 
 def _student(plan: Plan, model: Model, source: Source) -> Model:

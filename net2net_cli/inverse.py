@@ -32,11 +32,6 @@ class Gather:
         """Whether any weight is a sum."""
         return any(len(m) > 1 for m in self.members)
 
-    def part(self, start: int, stop: int) -> Gather:
-        """That of the old positions from ``start`` to ``stop``."""
-        at = slice(start, stop)
-        return Gather(self.members[at], self.scale[at])
-
 
 @dataclass(frozen=True)
 class Shrink:

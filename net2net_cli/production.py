@@ -12,30 +12,13 @@ from typing import TYPE_CHECKING
 
 from net2net_cli.io import Copied, Rows, Source, TensorInfo
 from net2net_cli.io.digest import Leaf, leaf_bytes, leaves_of
+from net2net_cli.io.tally import Step, Tally
 from net2net_cli.recipe import Constant, Copy, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from net2net_cli.execute import Executor, Measured
-
-Step = Callable[[str, int, int], None]
-
-
-class Tally:
-    """Counts the bytes that several threads have made, and tells ``progress`` of them."""
-
-    def __init__(self, what: str, total: int, progress: Step | None) -> None:
-        self.what, self.total, self.progress = what, total, progress
-        self.done = 0
-        self.lock = Lock()
-
-    def __call__(self, nbytes: int) -> None:
-        """So many more."""
-        with self.lock:
-            self.done += nbytes
-            if self.progress:
-                self.progress(self.what, self.done, self.total)
 
 
 def copied(source: Source, name: str, tally: Tally) -> Copied:

@@ -27,10 +27,11 @@ from net2net_cli.io import (
     open_source,
     write_checkpoint,
 )
+from net2net_cli.io.tally import Tally
 from net2net_cli.laying import layout_of
 from net2net_cli.opening import ASSUMED_KEY, METADATA, SPEC_KEY, Model, SpecModel, family_model
 from net2net_cli.plan import Plan, from_json, to_json
-from net2net_cli.production import Tally, bytes_of, copied, counted
+from net2net_cli.production import bytes_of, copied, counted
 from net2net_cli.shrinking import Shrinking
 from net2net_cli.spec import parse_document, to_spec
 from net2net_cli.verification import Verification, require
@@ -188,11 +189,12 @@ def _producer(
         if recipe.plain:
             return copied(source, recipe.source, tally)
         from net2net_cli.bases import Stored
-        from net2net_cli.restore import restore
+        from net2net_cli.restore import first_of, restore
 
         student = Stored(source.tensors[recipe.source], source.read)
-        make = partial(restore, recipe, student)
-        nbytes = info.nbytes // max(1, info.shape[0] if info.shape else 1)
+        first = first_of(recipe, student.info.shape)
+        make = partial(restore, recipe, first, student)
+        nbytes = info.nbytes // max(1, first.rows)
         return counted(Rows(nbytes, make), tally, source, None, info)
 
     return produce

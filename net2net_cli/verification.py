@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from net2net_cli.devices import device_for
 from net2net_cli.errors import DifferenceError
 from net2net_cli.io import Source, Team
+from net2net_cli.io.tally import Step, Tally
 from net2net_cli.io.tensors import raw_bytes
 from net2net_cli.verify.comparison import PROBES, Comparison, Mode, Parting
 from net2net_cli.verify.proof import Proof
@@ -117,23 +119,29 @@ def probe_models(
     options: ProbeOptions,
     expected: Expected,
     team: Team = ALONE,
+    progress: Step | None = None,
 ) -> Probed:
     """Run both networks, in float64, on the same inputs and judge what comes out. Transformers are
     built by the transformers library, or not at all. A team's processes, which must all call it,
-    divide the work and get the same figures, those that one process gets.
+    divide the work and get the same figures, those that one process gets. ``progress`` is told how
+    much of the weights was read.
 
     Raises DifferenceError where outputs cannot be compared, CheckpointError for data that do not
     fit.
     """
+    from net2net_cli.verify.reading import told
+
+    tell = None if progress is None else partial(progress, "probing")
     if team.size == 1:
-        return _probed(teacher, student, options, expected)
+        with told(tell):
+            return _probed(teacher, student, options, expected)
     from net2net_cli.io.gathering import gathering
     from net2net_cli.verify.division import Division, divided
 
     division = Division(team.rank, team.size, gathering(team))
 
     def part() -> Probed:
-        with divided(division):
+        with divided(division), told(tell):
             return _probed(teacher, student, options, expected)
 
     return team.together(part)[0]
@@ -247,13 +255,21 @@ def remarks(probes: tuple[Judged, ...], expected: Expected) -> tuple[str, ...]:
     return tuple(found)
 
 
-def not_finite(model: Model, team: Team = ALONE) -> tuple[str, ...]:
-    """A warning that names the tensors with NaN or infinite values, where there are any. A team's
-    processes each look at some of them."""
+def not_finite(
+    models: Sequence[Model], team: Team = ALONE, progress: Step | None = None
+) -> tuple[str, ...]:
+    """A warning for each model that names its tensors with NaN or infinite values, where there are
+    any. A team's processes each look at some of them."""
+    total = sum(info.nbytes for model in models for info in model.source.tensors.values())
+    tally = Tally("looking for NaN", total // team.size, progress)
+    return tuple(said for model in models for said in _not_finite(model, team, tally))
+
+
+def _not_finite(model: Model, team: Team, tally: Tally) -> tuple[str, ...]:
     source = model.source
     largest = sorted(source.tensors.values(), key=lambda info: -info.nbytes)
     mine = [info.name for info in largest[team.rank :: team.size]]
-    looked = team.together(lambda: [name for name in mine if not _finite(source, name)])
+    looked = team.together(lambda: [name for name in mine if not _finite(source, name, tally)])
     found = {name for part in looked for name in part}
     names = [name for name in source.tensors if name in found]
     if not names:
@@ -268,7 +284,7 @@ LOOKED_AT = 2**22
 """Bytes of a tensor that are looked at together: as many as stay in a core's own cache."""
 
 
-def _finite(source: Source, name: str) -> bool:
+def _finite(source: Source, name: str, tally: Tally) -> bool:
     import torch
 
     info = source.tensors[name]
@@ -279,6 +295,7 @@ def _finite(source: Source, name: str) -> bool:
     for at in range(0, info.nbytes, LOOKED_AT):
         part = part[: (info.nbytes - at) // dtype.itemsize]
         source.read(name, at, raw_bytes(part))
+        tally(part.nbytes)
         wide = part.float() if dtype.itemsize == 1 else part  # no float8 can be compared
         if not all(bool(end.isfinite()) for end in wide.aminmax()):
             return False

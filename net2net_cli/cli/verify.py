@@ -9,6 +9,7 @@ from typer import Argument, Option
 from net2net_cli.cli.options import (
     CHECK,
     WHAT,
+    Common,
     Device,
     FamilyFile,
     Overwrite,
@@ -47,13 +48,16 @@ def verify(
     device: Device = "auto",
     overwrite: Overwrite = False,
     report: ReportFile = None,
+    *,
+    common: Common,
 ) -> Outcome:
     """Compare what two checkpoints compute, on the same inputs."""
     from net2net_cli import api
     from net2net_cli.cli import ranks
-    from net2net_cli.cli.carry_out import probe_options
+    from net2net_cli.cli.carry_out import heeding_signals, probe_options
     from net2net_cli.cli.files import check_report, write_report
     from net2net_cli.cli.parts import checkpoint_part, remarks, told
+    from net2net_cli.cli.progress import progress
     from net2net_cli.errors import UsageError
     from net2net_cli.report import from_error
     from net2net_cli.verification import failure
@@ -63,7 +67,9 @@ def verify(
         api.open_model(teacher, source_spec, family_file),
         api.open_model(student, spec, family_file),
     )
-    found = api.verify(*models, probe_options(probing, device, seed), ranks.team())
+    with progress(common.screen()) as step:
+        options = probe_options(probing, device, seed)
+        found = api.verify(*models, options, ranks.team(), heeding_signals(step))
     failed = tuple(from_error(failure(judged)) for judged in found.probes if not judged.passed)
     if found.skipped:  # a judge that saw nothing has not judged
         failed = (from_error(UsageError("nothing was compared", hint=found.skipped)),)

@@ -17,12 +17,13 @@ from math import prod
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from net2net_cli.io import TensorInfo
 from net2net_cli.verify.division import fill
 from net2net_cli.verify.places import Moved, Place, Stored, looked_up, narrowed, selected
+from net2net_cli.verify.reading import reading
 
 PIECE = 2**20
 """Entries of a matrix that take part in a product at a time. In float64 they are 8 MB: near the
@@ -61,6 +62,11 @@ class Deferred(Tensor):
     def ordinary(self) -> Tensor:
         """The tensor itself, brought in."""
         return bring_in(self, self.place.value())
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes in the file."""
+        return self.numel() * self.held.itemsize
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """What it is; not its values, which may be many."""
@@ -108,8 +114,21 @@ def ordinary(tensor: Tensor) -> Tensor:
     return tensor.ordinary() if isinstance(tensor, Deferred) else tensor
 
 
+def weight_bytes(network: nn.Module) -> int:
+    """The bytes that one pass of a network reads: all but tables that rows are looked up in."""
+    used = {
+        id(weight): weight.stored_bytes
+        for module in network.modules()
+        if not isinstance(module, nn.Embedding)
+        for weight in module.parameters(recurse=False)
+        if isinstance(weight, Deferred)
+    }
+    return sum(used.values())
+
+
 def bring_in(weight: Deferred, values: Tensor) -> Tensor:
     """Values of ``weight`` as the file holds them -> on its device and in its dtype."""
+    reading().read(values.nbytes)
     if weight.device.type == "cuda":  # so that it goes there while the next is read
         values = values.pin_memory()
     made = values.to(weight.device, non_blocking=True)
@@ -252,8 +271,10 @@ def _product(values: Tensor, matrix: Tensor, multiply: Callable[..., Tensor]) ->
         part = narrowed(place, 1, start, stop).value()
         return multiply(factor, bring_in(matrix, part), start, stop)
 
-    made = factor.new_empty(len(factor), columns)
-    return fill(made, 1, [*range(0, columns, step), columns], piece)
+    made, before = factor.new_empty(len(factor), columns), reading().done
+    fill(made, 1, [*range(0, columns, step), columns], piece)
+    reading().read(before + matrix.stored_bytes - reading().done)  # which others have read
+    return made
 
 
 def _check_reads(func: Any, args: tuple[Any, ...]) -> None:

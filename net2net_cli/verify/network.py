@@ -8,6 +8,7 @@ fits when every tensor is used, none is missing, and all shapes agree.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from net2net_cli.errors import SpecError
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.network import Layer, Spec
 from net2net_cli.verify.comparison import Mode
+from net2net_cli.verify.deferred import weight_bytes
 from net2net_cli.verify.division import fill
 from net2net_cli.verify.modules import first_line, make_module
 from net2net_cli.verify.shapes import shape_after
@@ -46,6 +48,11 @@ class Step:
     """Entries of one example's unfolded input, where the module is a convolution."""
     shape: tuple[int, ...]
     """Of what it gives for one example."""
+
+    def rows(self, dtype: torch.dtype) -> int:
+        """How many examples it takes at once, where they are many."""
+        size = self.columns * dtype.itemsize
+        return max(1, CONV_BYTES // size) if size else sys.maxsize
 
 
 class Network(nn.Module):
@@ -91,6 +98,12 @@ class Network(nn.Module):
             for source in step.done:
                 del values[source]
         return tuple(values[name] for name in self.spec.outputs)
+
+    def read_bytes(self, count: int) -> int:
+        """What a pass of so many examples reads of the weights."""
+        return sum(
+            weight_bytes(step.module) * -(-count // step.rows(self.dtype)) for step in self.steps
+        )
 
     @property
     def tracks_statistics(self) -> bool:
@@ -242,7 +255,7 @@ def _call(step: Step, read: list[Tensor]) -> Tensor:
         made: Tensor = step.module(*read)
         return made
     (values,), count = read, len(read[0])
-    rows = max(1, CONV_BYTES // (step.columns * values.element_size()))
+    rows = step.rows(values.dtype)
     if rows >= count:
         whole: Tensor = step.module(values)
         return whole

@@ -34,6 +34,7 @@ from net2net_cli.verify.pretrained_library import (
 )
 from net2net_cli.verify.pretrained_outputs import Runner, least_bytes, pools_blindly
 from net2net_cli.verify.probe import Meter
+from net2net_cli.verify.reading import reading
 from net2net_cli.verify.tolerance import MIXED
 
 __all__ = ["Pretrained", "PretrainedProbe", "pretrained_parting", "probe_pretrained", "unavailable"]
@@ -160,14 +161,17 @@ class _Pair:
         the first ones, and then told by what they took."""
         one_by_one = any(pools_blindly(runner.network) for runner in self.runners)
         start, rows = 0, 1 if one_by_one else max(1, room // least)
+        passes = sum(runner.read_bytes for runner in self.runners)
         while start < len(following):
+            before = reading().done
+            reading().expect(passes * -(-(len(following) - start) // rows))
             ours, theirs = (
                 self._run(index, start, following[start : start + rows]) for index in (0, 1)
             )
             for name, value in ours.items():
                 meter = self.meters.setdefault(name, Meter(name))
                 meter.add(value, _first(name, value, theirs, self.vocabularies))
-            start += rows
+            start, passes = start + rows, reading().done - before
             teacher, student = self.runners
             each = max(teacher.row_bytes, student.row_bytes + teacher.output_bytes)
             rows = 1 if one_by_one else max(1, room // max(1, each))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from net2net_cli.verify.deferred import TO, Deferred
+from net2net_cli.verify.deferred import TO, Deferred, weight_bytes
 from net2net_cli.verify.pretrained_inputs import accepts
 
 RESULTS = 8
@@ -40,6 +40,12 @@ class Runner:
     def narrow(self) -> bool:
         """Whether parts of it run in float32."""
         return self.watch.narrow
+
+    @property
+    def read_bytes(self) -> int:
+        """About what running some rows reads of the weights."""
+        steps = 2 if "use_cache" in accepts(type(self.network)) and _goes_on(self.network) else 1
+        return steps * weight_bytes(self.network)
 
     @torch.no_grad()
     def run(self, start: int, following: Tensor) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.verify.comparison import Comparison, Mode, OutputDifference, summarize
 from net2net_cli.verify.memory import batch_bytes, require_room
 from net2net_cli.verify.network import Network, as_mode
+from net2net_cli.verify.reading import reading
 
 
 def probe(
@@ -30,8 +31,11 @@ def probe(
     about what those that run at once may take, in bytes: see memory.py; training mode needs them
     all at once. The errors are those of ``compare``.
     """
-    found = [compare(teacher, student, inputs, memory=memory)]
-    if teacher.tracks_statistics or student.tracks_statistics:
+    twice = teacher.tracks_statistics or student.tracks_statistics
+    count = len(next(iter(inputs.values())))
+    after = sum(network.read_bytes(count) for network in (teacher, student)) if twice else 0
+    found = [compare(teacher, student, inputs, memory=memory, after=after)]
+    if twice:
         found.append(compare(teacher, student, inputs, "training"))
     return found
 
@@ -43,8 +47,10 @@ def compare(
     mode: Mode = "evaluation",
     *,
     memory: int | None = None,
+    after: int = 0,
 ) -> Comparison:
-    """Runs both networks on ``inputs`` (batch first) and measures each output.
+    """Runs both networks on ``inputs`` (batch first) and measures each output; ``after`` are the
+    bytes of weights that will be read after that.
 
     In evaluation mode they go through both in parts that fit memory, so that no more than a part's
     outputs are there at once. DifferenceError where inputs or outputs differ in number or shape, so
@@ -55,7 +61,10 @@ def compare(
     rows = _rows_at_once(teacher, student, len(batch[0]), mode, memory)
     meters = [Meter(name) for name in teacher.spec.outputs]
     with torch.no_grad(), as_mode(teacher, mode), as_mode(student, mode):
-        for part in zip(*(torch.split(value, rows) for value in batch), strict=True):
+        for number, part in enumerate(zip(*(torch.split(v, rows) for v in batch), strict=True)):
+            left = range(number * rows, len(batch[0]), rows)
+            both = sum(network.read_bytes(len(part[0])) for network in (teacher, student))
+            reading().expect(len(left) * both + after)
             ours, theirs = (_outputs(network, part, mode) for network in (teacher, student))
             if len(theirs) != len(ours):
                 raise DifferenceError(

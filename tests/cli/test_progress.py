@@ -167,6 +167,13 @@ def test_no_bar_moves_where_colours_are_off() -> None:
 
 
 @pytest.mark.usefixtures("ckpt")
+def test_probes_show_how_far_they_are() -> None:
+    shown = on_terminal("verify", "ckpt", "ckpt")
+    assert "probing" in shown
+    assert "looking for NaN" in shown
+
+
+@pytest.mark.usefixtures("ckpt")
 def test_workers_change_no_byte(net2net: Net2Net, folder: Path) -> None:
     grow = ["grow", "ckpt", "--set", "fc1.out_features=23", "--set", "fc2.out_features=9"]
     for n in (1, 4):

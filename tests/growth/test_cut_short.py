@@ -62,7 +62,7 @@ def test_a_student_that_was_not_finished_is_none(
     "look",
     [
         lambda model: verify(model, model),
-        not_finite,
+        lambda model: not_finite((model,)),
         lambda model: findings(model, ProbeOptions()),
         lambda model: model.source.digest(),
     ],

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from net2net_cli import restore
 from net2net_cli.api import (
     Choices,
     Shrunk,
@@ -23,6 +24,7 @@ from net2net_cli.api import (
 )
 from net2net_cli.errors import CheckpointError, PlanError
 from net2net_cli.expansion import SPLITS
+from net2net_cli.inverse import Gather, Shrink
 from net2net_cli.plan import to_data
 from tests.growth.joined_nets import INCEPTION, JOINED_NETS, PRE_NORM, RESIDUAL, SHARED
 from tests.growth.layer_nets import LAYER_NETS
@@ -328,3 +330,38 @@ def test_plans_that_do_not_fit_are_refused(tmp_path):
     with safe_open(student.path, "pt") as file:
         save_file(gone, tmp_path / "gone.safetensors", file.metadata())
     refused(tmp_path / "gone.safetensors", CheckpointError, r"lacks `head\.bias`")
+
+
+@pytest.mark.parametrize("longest", [1, 12])
+@pytest.mark.parametrize(
+    "name", ["Add:a stream", "Linear", "Conv2d:wider groups", "Concat:channels"]
+)
+def test_rows_that_are_too_long_are_made_of_further_axes(name, longest, tmp_path, monkeypatch):
+    monkeypatch.setattr(restore, "LONGEST", longest)
+    teacher = teacher_of(NETS[name], tmp_path)
+    for choices in (Choices("fresh"), *(Choices("duplicate", split) for split in SPLITS)):
+        check_same(teacher, teacher.apply(teacher.plan(NETS[name].spec(10), choices)))
+
+
+AXIS = Gather(((0, 2), (1,), (3, 4)))
+TAKEN = Gather(((1,), (0,)), (2.0, 0.5))
+
+
+def test_axes_are_merged_while_rows_are_too_long_and_one_alone_adds_up(monkeypatch):
+    def first(*axes, shape=(3, 2, 4), student=(5, 3, 4)):
+        recipe = Shrink("w", "float32", shape, "w", "float32", axes)
+        return restore.first_of(recipe, student)
+
+    assert first(AXIS, TAKEN, None).axes == (AXIS,)
+    monkeypatch.setattr(restore, "LONGEST", 11)
+    merged = first(AXIS, TAKEN, None)
+    assert (merged.axes, merged.rows) == ((AXIS, TAKEN), 6)
+    part = merged.part(1, 5)
+    assert part.members == ((0, 6), (4,), (3,), (10, 13))
+    assert part.scale == (0.5, 2.0, 0.5, 2.0)
+    assert first(AXIS, Gather(((0, 1), (2,))), None).axes == (AXIS,)
+    assert first(TAKEN, TAKEN, None, shape=(2, 2, 4)).axes == (TAKEN,)
+    still = first(None, None, AXIS, shape=(5, 3, 3), student=(5, 3, 5))
+    assert (still.axes, still.part(0, 15)) == ((None, None), None)
+    assert first(None, shape=(3,), student=(3,)).rows == 3
+    assert first(shape=(), student=()).rows == 1

@@ -16,7 +16,7 @@ from net2net_cli.errors import UnreachableError
 from net2net_cli.expansion import SPLITS
 from net2net_cli.layout import GraphLayout
 from net2net_cli.plan import Rescale
-from net2net_cli.restore import restore
+from net2net_cli.restore import first_of, restore
 from net2net_cli.shrinking import shrink_recipes
 from net2net_cli.spec import Document, dump
 from tests.support.checkpoints import same
@@ -90,9 +90,10 @@ def check_back(judge: Judge, student: Student) -> None:
     assert found.known
     assert {info.name: info for info in found.infos} == dict(teacher.tensors)
     for recipe in found.recipes:
-        source, rows = student.model.source, recipe.shape[0] if recipe.shape else 1
+        source = student.model.source
         stored = Stored(source.tensors[recipe.source], source.read)
-        tiles = list(restore(recipe, stored, 0, rows))
+        first = first_of(recipe, stored.info.shape)
+        tiles = list(restore(recipe, first, stored, 0, first.rows))
         old = teacher.tensor(recipe.name)
         made = torch.cat(tiles).view(recipe.shape) if tiles else torch.empty_like(old)
         if recipe.rounded:
