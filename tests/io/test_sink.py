@@ -101,7 +101,7 @@ def test_views_and_one_reused_buffer_are_written_by_value(tmp_path):
         return scratch.reshape(2, 2).T
 
     for name in ("x.safetensors", "x.pt"):
-        written = write_checkpoint(str(tmp_path / name), promised, {}, produce)
+        written = write_checkpoint(str(tmp_path / name), promised, {}, produce, workers=1)
         with open_source(written.path) as source:
             assert source.digest() == written.digest
             assert source.tensor("t2").tolist() == [[2, 2], [9, 2]]
