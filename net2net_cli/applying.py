@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from net2net_cli.io import (
     Joint,
     MemorySource,
     Source,
+    Target,
     Team,
     TensorInfo,
     check_output,
@@ -47,7 +48,7 @@ from net2net_cli.opening import (
     check_plan,
     family_model,
 )
-from net2net_cli.optimizer import Carried, StateOptions, module_order, state_run
+from net2net_cli.optimizer import Carried, StateOptions, StateRun, module_order, state_run
 from net2net_cli.plan import (
     FORMAT_VERSION,
     Insert,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from net2net_cli.execute import Measured
+    from net2net_cli.io.tensor_file import Training
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
             found.append(_verify_written(plan, model, work, path, options, team))
             require(found[-1])
             if state and way:
-                state.write(way, path, measure)
+                state.write(way, path, measure, overwrite=options.overwrite)
 
         into_folder = target.format == "folder"
         also = state.files if state else {}
@@ -171,13 +173,10 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
             final=lambda: _metadata(plan, _teacher_digest(plan, model)),
             workers=options.workers,
             joint=joint,
-            training=lambda weights: {
-                **wrapped(model.source, weights),
-                **(state.joined(measure) if state else {}),
-            },
+            training=_training(model, target, state, measure),
         )
-        if state and way:
-            way.publish(written.path, overwrite=options.overwrite)
+        if way:
+            way.keep()
     verification, digest = options.team.lead(lambda: (found[-1], model.source.digest()))
     return Grown(
         plan, written.path, written.nbytes, written.digest, digest, written.metadata,
@@ -244,6 +243,17 @@ def _folder_notes(plan: Plan, model: Model, found: Verification) -> dict[str, by
     }
     text = json.dumps(notes, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return {"net2net.json": text.encode()}
+
+
+def _training(
+    model: Model, target: Target, state: StateRun | None, measure: Callable[[], Measured]
+) -> Training | None:
+    """What is written with the weights: nothing, unless the state is."""
+    wrap = partial(wrapped, model.source)
+    joined = state if state and state.place.joined else None
+    if target.format == "dcp":
+        return wrap if joined is None else lambda weights: joined.folder(weights, measure, wrap)
+    return None if joined is None else lambda weights: joined.file(weights, measure)
 
 
 NO_DIGEST = "blake3:" + "0" * 64

@@ -31,7 +31,7 @@ class WriteOptions:
     team: Team = field(default_factory=Team)
 
 
-FILES = (".safetensors", ".pt", ".pth", ".bin", ".dcp")
+FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".dcp")
 """Endings of outputs that are files; of layer specs, all others are too."""
 
 

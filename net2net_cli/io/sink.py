@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from net2net_cli.errors import OutputError
 from net2net_cli.io.digest import LeafDigests, tree_digest
@@ -54,6 +54,7 @@ from net2net_cli.io.tensor_file import (
     WORKERS,
     Final,
     Produce,
+    Training,
     collect,
     write_safetensors,
     write_torch,
@@ -61,12 +62,11 @@ from net2net_cli.io.tensor_file import (
 from net2net_cli.io.tensors import TensorInfo
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 __all__ = ["Produce", "Written", "check_output", "stale_temporaries", "write_checkpoint"]
 
 Check = Callable[[Path], None]
-Training = Callable[[Mapping[str, "Tensor"]], Mapping[str, Any]]
 Finish = Callable[[], Mapping[str, bytes]]
 
 
@@ -104,14 +104,15 @@ def write_checkpoint(
     """Writes the tensors to a file, a folder or ``-``; ``produce`` is called once for each, from
     ``workers`` threads at once. ``final`` gives the metadata once all are made, of the same length.
 
-    The format follows the name's ending: a torch state dict for .pt, .pth and .bin (held in memory
-    as a whole), safetensors for all others. A folder is one of Hugging Face's: ``shard_bytes`` (5
-    GB) limits the tensors in a file, and ``files`` lie beside them. What is written has a temporary
-    name, is given to ``check``, and is renamed only when that returned; the files that ``finish``
-    then gives go into the folder too. Whatever is raised leaves nothing behind.
+    The format follows the name's ending: a torch file for those of torch_file.ENDINGS (held in
+    memory as a whole), safetensors for all others. A folder is one of Hugging Face's:
+    ``shard_bytes`` (5 GB) limits the tensors in a file, and ``files`` lie beside them. What is
+    written has a temporary name, is given to ``check``, and is renamed only when that returned; the
+    files that ``finish`` then gives go into the folder too. Whatever is raised leaves nothing
+    behind.
 
-    A folder of torch.distributed.checkpoint (held in memory, too) has what ``training``
-    makes of the weights.
+    A torch file and a folder of torch.distributed.checkpoint (held in memory, too) have what
+    ``training`` makes of the weights.
 
     Several processes that all call it share the work by ``joint``; ``finish`` and ``final`` are the
     first one's, ``check`` is everybody's. What cannot be divided (see Target), the first one writes
@@ -128,17 +129,13 @@ def write_checkpoint(
     assert folder or not files, "a file has no other files beside it"
     assert folder or finish is None, "a file has no other files beside it"
     if not target.divisible or target.file is None:
+        write = _write_dcp if target.format == "dcp" else _write_whole
         return joint.team.lead(
-            lambda: (
-                _write_whole(
-                    target, tensors, metadata, produce, check, final, workers, overwrite=overwrite
-                )
-                if target.format != "dcp"
-                else _write_dcp(
-                    target, tensors, metadata, produce, check, final, training, overwrite=overwrite
-                )
+            lambda: write(
+                target, tensors, metadata, produce, check, final, training, workers,
+                overwrite=overwrite,
             )
-        )
+        )  # fmt: skip
     shards = Shards(split(tensors, shard_bytes) if folder else {"": tensors}, metadata)
     writing = _Writing(
         joint, target, target.file, target.shown or target.file, shards, sources, overwrite
@@ -253,6 +250,7 @@ def _write_whole(
     produce: Produce,
     check: Check | None,
     final: Final | None,
+    training: Training | None,
     workers: int,
     *,
     overwrite: bool,
@@ -263,7 +261,7 @@ def _write_whole(
     with opened as (temp, descriptor):
         label = str(target.shown or temp)
         if torch_file:
-            content = write_torch(descriptor, tensors, produce, label)
+            content = write_torch(descriptor, tensors, produce, label, training)
         else:
             content = write_safetensors(
                 descriptor, tensors, metadata, produce, label, final, workers
@@ -289,6 +287,7 @@ def _write_dcp(
     check: Check | None,
     final: Final | None,
     training: Training | None,
+    _workers: int,
     *,
     overwrite: bool,
 ) -> Written:

@@ -29,8 +29,8 @@ ENDINGS = ("", ".safetensors", *TORCH_ENDINGS)
 def open_source(text: str | Path) -> Source:
     """Opens a checkpoint: a file, a folder, or ``-`` for standard input.
 
-    ``ckpt`` also finds ``ckpt.safetensors``, ``ckpt.pt``, ``ckpt.pth`` and ``ckpt.bin``. The kind
-    of file is told by its content. CheckpointError where it is missing, damaged or not understood.
+    ``ckpt`` also finds ``ckpt.safetensors`` and the endings of torch files. The kind of file is
+    told by its content. CheckpointError where it is missing, damaged or not understood.
     """
     label = str(text)
     if label == "-":

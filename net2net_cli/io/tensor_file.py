@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock, local
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from blake3 import blake3
 
@@ -54,6 +54,9 @@ Produce = Callable[[TensorInfo], Made]
 
 Final = Callable[[], Mapping[str, str]]
 """Gives the metadata once all tensors are made."""
+
+Training = Callable[[Mapping[str, "torch.Tensor"]], Mapping[str, Any]]
+"""Gives all that a file is to hold, of the weights by name."""
 
 WORKERS = max(1, min(4, (os.cpu_count() or 1) // processes_here()))
 """How many parts of tensors are made at once where nothing else is asked for."""
@@ -284,10 +287,12 @@ def write_torch(
     tensors: Sequence[TensorInfo],
     produce: Produce,
     label: str,
+    training: Training | None = None,
 ) -> LeafDigests:
-    """Writes a state dict, held in memory as a whole; gives the hex digest of each leaf."""
+    """Writes a state dict, or what ``training`` makes of it, held in memory as a whole; gives the
+    hex digest of each leaf."""
     state, content = collect(tensors, produce)
-    save_torch(state, descriptor, label)
+    save_torch(training(state) if training else state, descriptor, label)
     return content
 
 

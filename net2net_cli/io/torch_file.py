@@ -1,4 +1,4 @@
-"""A torch file (``.pt``, ``.pth``, ``.bin``) as a source.
+"""A torch file (``.pt``, ``.pth``, ``.bin``, Lightning's ``.ckpt``) as a source.
 
 Loaded with ``weights_only``: a pickle that would run code is refused, never run. A dictionary that
 keeps the state dict beside an optimizer or an epoch is unwrapped.
@@ -27,7 +27,7 @@ from net2net_cli.io.tensors import TensorInfo, from_bytes, raw_bytes
 if TYPE_CHECKING:
     import torch
 
-ENDINGS = (".pt", ".pth", ".bin")
+ENDINGS = (".pt", ".pth", ".bin", ".ckpt")
 """The names that torch files go by."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -269,14 +269,19 @@ def _damaged(error: Exception, where: str) -> CheckpointError:
     )
 
 
+def wrapper_of(loaded: Any) -> str | None:
+    """The key under which a training run's file keeps the weights; None: it is they."""
+    if not isinstance(loaded, Mapping):
+        return None
+    return next((key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+
+
 def _state_dict(loaded: Any, where: str) -> dict[str, torch.Tensor]:
     """The tensors by name; CheckpointError names what else is there."""
     import torch
 
-    found = loaded
-    if isinstance(loaded, Mapping):
-        wrapped = [loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)]
-        found = wrapped[0] if wrapped else loaded
+    wrapper = wrapper_of(loaded)
+    found = loaded if wrapper is None else loaded[wrapper]
     if not isinstance(found, Mapping):
         raise CheckpointError(
             f"it holds a {type(found).__name__}, not a state dict",

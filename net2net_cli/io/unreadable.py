@@ -10,7 +10,7 @@ from net2net_cli.errors import CheckpointError
 from net2net_cli.io.failures import reported, shown
 from net2net_cli.io.shards import INDEX, SINGLE, TORCH_INDEX
 
-_FOREIGN = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.ckpt", "*.ot")
+_FOREIGN = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.ot")
 
 
 def not_a_checkpoint(path: Path, label: str) -> CheckpointError:
@@ -41,7 +41,7 @@ def not_a_checkpoint(path: Path, label: str) -> CheckpointError:
             f"{folder} holds a checkpoint in its authors' own layout: {_some(own)}",
             hint="get the same model in Hugging Face's layout, or convert it with transformers",
         )
-    files = named("*.safetensors", "*.bin", "*.pt", "*.pth")
+    files = named("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
     foreign = [] if files else named(*_FOREIGN)
     hint = "name the file itself: " + ", ".join(shown(path / n) for n in files[:3])
     also = f" ({_some(foreign)} cannot be read)" if foreign else ""

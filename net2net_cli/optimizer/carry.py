@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from net2net_cli.io.torch_file import WRAPPERS
+from net2net_cli.io.torch_file import wrapper_of
 from net2net_cli.optimizer.entries import TensorGrowth, growths
 from net2net_cli.optimizer.kinds import Map
 from net2net_cli.optimizer.networks import Networks
@@ -19,6 +19,8 @@ from net2net_cli.optimizer.reading import OWN, Optimizer, Path, optimizers, save
 from net2net_cli.optimizer.rest import Averages, averages, replaced
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from net2net_cli.execute import Measured
 
 
@@ -82,7 +84,7 @@ class Carrying:
             len(new),
             () if self.reset else self._without(),
             tuple(dict.fromkeys(str(a.path[0]) for a in self.averages)),
-            tuple(str(k) for k in keys if k not in touched and k not in WRAPPERS),
+            tuple(str(k) for k in keys if k not in touched and k != wrapper_of(self.data)),
             self.reset,
         )
 
@@ -96,10 +98,17 @@ class Carrying:
             if any(optimizer.state.values()) and not optimizer.state.get(number)
         )
 
-    def content(self, measure: Callable[[], Measured], *, named: bool = False) -> Any:
-        """What the student's file holds. ``measure`` gives the statistics for inserted BatchNorms,
-        which averages of the weights have as well. ``named``: parameters go by their names, as in
-        torch.distributed.checkpoint, and not by numbers."""
+    def content(
+        self,
+        measure: Callable[[], Measured],
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        named: bool = False,
+    ) -> Any:
+        """What the student's file holds: without its ``weights``, or with them where the teacher's
+        lie. ``measure`` gives the statistics for BatchNorms, which averages of the weights have as
+        well. ``named``: parameters go by their names, as in torch.distributed.checkpoint, and not
+        by numbers."""
         from net2net_cli.optimizer.averaging import grown_average
 
         changed: dict[Path, Any] = {}
@@ -111,7 +120,10 @@ class Carrying:
         for average in self.averages:
             names = [n for group in self.made for n in group]
             changed[average.path] = grown_average(average, self.data, self.networks, names, measure)
-        left_out = WRAPPERS if self.optimizers[0].path else ()
+        wrapper = wrapper_of(self.data)
+        if wrapper is not None and weights is not None:
+            changed[wrapper,] = dict(weights)
+        left_out = () if wrapper is None or weights is not None else (wrapper,)
         return replaced(self.data, changed, left_out)
 
     def _optimizer(

@@ -118,7 +118,9 @@ def place_of(
         assert student.shown is not None
         inside = file.name if file.name in NAMES else NAMES[0]
         return Place(None, inside, student.shown / inside)
-    if options.out is None and student.format == "dcp":
+    if options.out is None and (
+        student.format == "dcp" or (student.format == "torch" and _is_one_of(file, sources))
+    ):
         assert student.shown is not None
         return Place(None, None, student.shown, joined=True)
     name = options.out
@@ -129,6 +131,7 @@ def place_of(
                 hint="say --optimizer-out FILE, or `--optimizer none`",
             )
         name = str(student.shown.with_name(f"{student.shown.stem}.optimizer.pt"))
+        _check_left(name, student.shown, overwrite=overwrite)
     if name == "-":
         raise UsageError("--optimizer-out names a file; standard output is for a checkpoint")
     target = check_output(name, [*sources, file], overwrite=overwrite, folders=False)
@@ -138,13 +141,28 @@ def place_of(
     return Place(target, None, target.shown)
 
 
+def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
+    return file.exists() and any(other.exists() and other.samefile(file) for other in others)
+
+
+def _check_left(name: str, student: Path, *, overwrite: bool) -> None:
+    """A state without a student is what a run leaves that was killed between the two."""
+    if os.path.lexists(name) and not os.path.lexists(student) and not overwrite:
+        raise OutputError(
+            f"`{shown(name)}` exists, and no `{shown(student)}`",
+            hint="a run that was killed may have left it: remove it, or add --overwrite",
+        )
+
+
 class Pending:
-    """The student's state on its way: written once the student is verified, named once that has
-    its name."""
+    """The student's state on its way: written and named once the student is verified, just before
+    that is. ``alone`` is its file while it has a name and the student none; a file that replaced
+    another is not counted, for which it is too late."""
 
     def __init__(self, place: Place, temp: Path | None, descriptor: int) -> None:
         self.place, self.temp, self.descriptor = place, temp, descriptor
         self.nbytes = 0
+        self.alone: Path | None = None
 
     def write(self, content: Any, student: Path) -> None:
         """Write the content: into the ``student``, where that is a folder on its way, too."""
@@ -166,17 +184,15 @@ class Pending:
         finally:
             os.close(descriptor)
 
-    def publish(self, student: Path | None, *, overwrite: bool) -> None:
-        """Give the file its name. Where that fails, the ``student`` goes, too, which has its own,
-        unless it replaced another."""
-        if self.temp is None or self.place.target is None or self.place.target.file is None:
-            return
-        try:
+    def publish(self, *, overwrite: bool) -> None:
+        """Give a file of its own its name."""
+        if self.temp is not None and self.place.target and self.place.target.file:
             publish(self.temp, self.place.target.file, overwrite=overwrite)
-        except BaseException:
-            if student is not None and not overwrite and student.is_file():
-                student.unlink()
-            raise
+            self.alone = None if overwrite else self.place.target.file
+
+    def keep(self) -> None:
+        """The student has its name, too: the file stays."""
+        self.alone = None
 
 
 @contextmanager
@@ -186,4 +202,9 @@ def pending(place: Place) -> Iterator[Pending]:
         yield Pending(place, None, -1)
         return
     with temporary(place.target.file) as (temp, descriptor):
-        yield Pending(place, temp, descriptor)
+        way = Pending(place, temp, descriptor)
+        try:
+            yield way
+        finally:
+            if way.alone is not None:
+                way.alone.unlink(missing_ok=True)

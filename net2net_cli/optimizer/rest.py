@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from net2net_cli.io.plain import trouble
-from net2net_cli.io.torch_file import WRAPPERS
+from net2net_cli.io.torch_file import wrapper_of
 from net2net_cli.optimizer.order import Groups, Shape
 from net2net_cli.optimizer.reading import Path
 
@@ -35,7 +35,8 @@ def averages(
     """Every average of the network's weights, outside of the paths ``but`` and of the weights
     themselves. ``shapes`` are the parameters'."""
     order = tuple(name for group in groups for name in group)
-    yield from _averages(data, shapes, order, but, ())
+    wrapper = wrapper_of(data)
+    yield from _averages(data, shapes, order, {*but, (wrapper,)} if wrapper else but, ())
 
 
 def _averages(
@@ -53,7 +54,7 @@ def _averages(
             yield Averages(path, prefix, tuple(shapes))
             return
         for key, value in data.items():
-            if isinstance(key, str | int) and (path or key not in WRAPPERS):
+            if isinstance(key, str | int):
                 yield from _averages(value, shapes, order, but, (*path, key))
     elif isinstance(data, list | tuple):
         if len(data) == len(order) and all(

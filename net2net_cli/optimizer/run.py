@@ -31,6 +31,8 @@ from net2net_cli.plan import Plan
 from net2net_cli.recipe import Recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from net2net_cli.execute import Measured
 
 
@@ -50,20 +52,35 @@ class StateRun:
         with pending(self.place) as way:
             yield way
 
-    def write(self, way: Pending, student: Path, measure: Callable[[], Measured]) -> None:
-        """Make the student's state and write it, once the ``student`` is verified."""
+    def write(
+        self, way: Pending, student: Path, measure: Callable[[], Measured], *, overwrite: bool
+    ) -> None:
+        """Make the student's state and write it, once the ``student`` is verified. It has its name
+        before the student has: a run that is killed leaves no student without its state."""
         if not self.place.joined:
             way.write(self.carrying.content(measure), student)
+            way.publish(overwrite=overwrite)
 
-    def joined(self, measure: Callable[[], Measured]) -> Mapping[str, Any]:
-        """What lies beside the weights in a student of torch.distributed.checkpoint."""
-        if not self.place.joined:
-            return {}
+    def file(
+        self, weights: Mapping[str, Tensor], measure: Callable[[], Measured]
+    ) -> Mapping[str, Any]:
+        """What a student's torch file holds: what its teacher's does."""
+        found: Mapping[str, Any] = self.carrying.content(measure, weights)
+        return found
+
+    def folder(
+        self,
+        weights: Mapping[str, Tensor],
+        measure: Callable[[], Measured],
+        wrap: Callable[[Mapping[str, Tensor]], Mapping[str, Any]],
+    ) -> Mapping[str, Any]:
+        """What a student's folder of torch.distributed.checkpoint holds: ``wrap`` says under which
+        key the weights lie."""
         content = self.carrying.content(measure, named=True)
         content = {"optim": content} if is_optimizer(content) else content
         found = flattened(content) if self.flat else content
         assert isinstance(found, Mapping)
-        return found
+        return {**wrap(weights), **found}
 
     def summary(self, way: Pending) -> Carried:
         """What became of it."""

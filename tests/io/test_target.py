@@ -19,9 +19,9 @@ def refusal(output, sources=(), *, overwrite=False):
 
 
 def test_the_ending_names_the_format(tmp_path):
-    for ending in ("pt", "pth", "bin"):
+    for ending in ("pt", "pth", "bin", "ckpt"):
         assert check_output(str(tmp_path / f"x.{ending}")).format == "torch"
-    for name in ("x.safetensors", "x", "x.ckpt", "pt"):
+    for name in ("x.safetensors", "x", "x.tar", "pt"):
         assert check_output(str(tmp_path / name)).format == "safetensors"
     assert list(tmp_path.iterdir()) == []
 

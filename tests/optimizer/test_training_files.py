@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, optim
 
-from tests.optimizer.nets import MLP_SPEC, Run, mlp, save, trained
+from net2net_cli.errors import OutputError
+from tests.optimizer.nets import MLP_SPEC, Run, apart, mlp, save, trained
 from tests.support.command import Net2Net
 
 WIDER = ("--set", "fc1.out_features=17", "--set", "fc2.out_features=30")
@@ -238,3 +239,106 @@ def longest_step(run: Run, where: list[Tensor]) -> float:
     after = [p.detach() for p in run.network.parameters()]
     moved = [(a - b).abs()[w] for a, b, w in zip(after, before, where, strict=True) if w.any()]
     return max(float(m.max()) for m in moved)
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict"])
+def test_a_training_file_grows_into_one(
+    net2net: Net2Net, folder: Path, spec: Path, wrapper: str
+) -> None:
+    """Keys stay in their order, and a script goes on from it as from its own file."""
+    run = trained(mlp(), optim.AdamW)
+    average = optim.swa_utils.AveragedModel(run.network)
+    whole = {
+        "epoch": 7, wrapper: run.network.state_dict(), "optimizer": run.optimizer.state_dict(),
+        "ema": average.state_dict(), "model_name": "mlp",
+    }  # fmt: skip
+    torch.save(whole, "teacher.pt")
+    ended = net2net("grow", "teacher.pt", *WIDER, "-o", "student.pt")
+    assert "in it: Adam, carried on" in ended.out
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "student.pt", "teacher.pt", "teacher.yaml"
+    ]  # fmt: skip
+    net2net("grow", "teacher.pt", *WIDER, "-o", "bare.pt", "--optimizer-out", "bare.opt.pt")
+    student, weights, state = (torch.load(f) for f in ("student.pt", "bare.pt", "bare.opt.pt"))
+    assert list(student) == list(whole)
+    assert student["epoch"] == 7
+    assert student["model_name"] == "mlp"
+    assert student[wrapper].keys() == weights.keys() == whole[wrapper].keys()
+    assert all(torch.equal(student[wrapper][name], value) for name, value in weights.items())
+    assert apart(student["optimizer"], state["optimizer"]) == 0
+    network = mlp(17, 30)
+    network.load_state_dict(student[wrapper])
+    optimizer = optim.AdamW(network.parameters())
+    optimizer.load_state_dict(student["optimizer"])
+    Run(network, optimizer, run.batch, run.wanted).step(2)
+    net2net("widen", "student.pt", "--layer", "fc1", "--to", 20, "-o", "wider.pt",
+            "--source-spec", grown_spec(folder))  # fmt: skip
+    assert torch.load("wider.pt")["optimizer"]["state"][0]["exp_avg"].shape == (20, 7)
+
+
+def grown_spec(folder: Path) -> Path:
+    """The spec of what WIDER gives."""
+    path = folder / "grown.yaml"
+    path.write_text(MLP_SPEC.replace("features: 10", "features: 17").replace(": 13", ": 30"))
+    return path
+
+
+def test_without_its_state_a_training_file_gives_the_weights(
+    net2net: Net2Net, folder: Path, spec: Path
+) -> None:
+    run = trained(mlp(), optim.AdamW)
+    torch.save(
+        {"model": run.network.state_dict(), "optimizer": run.optimizer.state_dict()}, "teacher.pt"
+    )
+    net2net("grow", "teacher.pt", *WIDER, "-o", "student.pt", "--optimizer", "none")
+    mlp(17, 30).load_state_dict(torch.load("student.pt"))
+
+
+def test_a_file_of_two_networks_keeps_both(net2net: Net2Net, folder: Path, spec: Path) -> None:
+    """The first of the known keys holds the weights; another is an average like any other."""
+    run = trained(mlp(), optim.AdamW)
+    older = {name: value.clone() for name, value in run.network.state_dict().items()}
+    run.step()
+    torch.save(
+        {"model": older, "state_dict": run.network.state_dict(),
+         "optimizer": run.optimizer.state_dict()}, "teacher.pt",
+    )  # fmt: skip
+    ended = net2net("grow", "teacher.pt", *WIDER, "-o", "student.pt")
+    assert "grown as the weights are: model" in ended.out
+    student = torch.load("student.pt")
+    for key, weights in (("model", older), ("state_dict", run.network.state_dict())):
+        teacher, grown = mlp(), mlp(17, 30)
+        teacher.load_state_dict(weights)
+        grown.load_state_dict(student[key])
+        torch.testing.assert_close(grown(run.batch), teacher(run.batch), rtol=1e-12, atol=1e-12)
+
+
+def test_the_state_has_its_name_first_and_goes_where_the_student_gets_none(
+    net2net: Net2Net, folder: Path, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no killed run leaves a student that looks whole, but lacks its state."""
+    save(trained(mlp(), optim.AdamW), folder)
+    there = []
+
+    def interrupted(temp: Path, output: Path, *, overwrite: bool) -> None:
+        there.extend(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        raise OutputError("no room")
+
+    monkeypatch.setattr("net2net_cli.io.sink.publish", interrupted)
+    net2net("grow", "teacher.pt", *WIDER, "-o", "s.pt", "--optimizer", "teacher.opt.pt", code=2)
+    assert "s.optimizer.pt" in there
+    assert "s.pt" not in there
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "teacher.opt.pt", "teacher.pt", "teacher.yaml"
+    ]  # fmt: skip
+
+
+def test_what_a_killed_run_left_is_told(net2net: Net2Net, folder: Path, spec: Path) -> None:
+    save(trained(mlp(), optim.AdamW), folder)
+    (folder / "s.optimizer.pt").touch()
+    given = ("grow", "teacher.pt", *WIDER, "-o", "s.pt", "--optimizer", "teacher.opt.pt")
+    ended = net2net(*given, code=2)
+    assert "`s.optimizer.pt` exists, and no `s.pt`" in ended.err
+    assert "a run that was killed may have left it" in ended.err
+    net2net(*given, "--overwrite")
+    assert torch.load("s.optimizer.pt")["state"][0]["exp_avg"].shape == (17, 7)
