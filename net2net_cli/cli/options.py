@@ -156,7 +156,7 @@ Train = Annotated[
 
 Expansion = Literal["auto", "duplicate", "fresh", "zero", "mean"]
 Split = Literal["even", "dyadic", "random", "signed", "whole"]
-OptimizerMap = Literal["gradient", "step"]
+OptimizerMap = Literal["gradient", "step", "restart"]
 Format = Literal["text", "json", "markdown", "mermaid"]
 
 
@@ -297,7 +297,7 @@ class State:
         Option(
             "--optimizer-map",
             metavar="HOW",
-            help="Its growth: gradient or step.",
+            help="Its growth: gradient, step, restart.",
             show_default=True,
             rich_help_panel=OUT,
         ),

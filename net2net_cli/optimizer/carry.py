@@ -145,7 +145,7 @@ class Carrying:
                 growth = self.growths.get(name)
                 kept = optimizer.state.get(old[growth.source]) if growth else None
                 if kept and grower and growth:
-                    state[key] = grower.state(kept, growth)
+                    state[key] = grower.state(kept, growth, group)
                 elif optimizer.kind and optimizer.kind.begins(group):
                     state[key] = fresh_state(optimizer.kind, group, self.networks.after[name])
             also = {"param_names": list(names)} if "param_names" in group else {}

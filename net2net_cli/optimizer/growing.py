@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from net2net_cli.optimizer.entries import AxisGrowth, TensorGrowth
-from net2net_cli.optimizer.kinds import Kept, Kind, Map
+from net2net_cli.optimizer.kinds import RESTART, Kept, Kind, Map
 
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -21,15 +22,20 @@ class Grower:
         self.kind, self.how = kind, how
         self.known: dict[tuple[int, str], Tensor] = {}
 
-    def state(self, state: Mapping[str, Any], growth: TensorGrowth) -> dict[str, Any]:
-        """What the optimizer keeps for the student's parameter, given what it kept for the
-        teacher's. Numbers stay, and so does what is None."""
+    def state(
+        self, state: Mapping[str, Any], growth: TensorGrowth, group: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What the optimizer keeps for the student's parameter of a ``group``, given what it kept
+        for the teacher's. Numbers stay, and so does what is None."""
+        restarts = self.how == "restart" and self.kind.restarts(state)
         found: dict[str, Any] = {}
         for name, value in state.items():
             kept = self.kind.kept(name)
+            if restarts:
+                kept = replace(kept, seeded=False)
             still = kept.form == "number" or not isinstance(value, Tensor)
             found[name] = value if still else self._grown(state, kept, growth)
-        return found
+        return _restarted(found, group) if restarts else found
 
     def _grown(self, state: Mapping[str, Any], kept: Kept, growth: TensorGrowth) -> Tensor:
         value, rank = state[kept.name], len(growth.shape)
@@ -41,7 +47,7 @@ class Grower:
         if kept.form != "full":
             made = made * self._left_out(state, kept, growth)
         scale = growth.gradient**kept.gradient
-        if self.how == "step":
+        if self.how != "gradient":
             scale *= growth.weight**kept.step
         return (made * scale if scale != 1 else made).to(value.dtype).contiguous()
 
@@ -50,7 +56,7 @@ class Grower:
         key = (id(axis), kept.name)
         if key not in self.known:
             factor = torch.tensor(axis.gradient, dtype=torch.float64) ** kept.gradient
-            if self.how == "step":
+            if self.how != "gradient":
                 factor = factor * torch.tensor(axis.weight, dtype=torch.float64) ** kept.step
             self.known[key] = factor
         return self.known[key]
@@ -75,6 +81,17 @@ class Grower:
                 ones = torch.ones(len(axis.index), dtype=torch.float64)
                 ratio = _along(ratio, outer, axis, ones, seeded=True)
         return ratio
+
+
+def _restarted(state: dict[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
+    """Adam's state after RESTART steps, with the same averages once they are corrected."""
+    steps = float(state["step"])
+    count = min(float(RESTART), steps)
+    found = {"step": torch.full_like(torch.as_tensor(state["step"]), count)}
+    for name, beta in zip(("exp_avg", "exp_avg_sq"), group["betas"], strict=True):
+        now, then = (1 - float(beta) ** n for n in (count, steps))
+        found[name] = state[name] * (now / then) if then else state[name]
+    return found
 
 
 def _wide(value: Tensor) -> Tensor:

@@ -12,13 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Map = Literal["gradient", "step"]
+Map = Literal["gradient", "step", "restart"]
 """How second moments grow (MATH: optimizer state).
 
 gradient  to the student's own statistics: what its gradients would have left there
 step      so that an entry a w takes a times the step of w: all copies of a weight together move
           as it would have
+restart   as step does, but Adam counts its steps from RESTART again: corrected for their start, the
+          averages of old entries are what they were, and those of new entries begin
 """
+
+RESTART = 50
+"""So many steps the averages then have behind them: enough for the first step to be the teacher's,
+and few enough to learn as fast as from none (tests/benchmarks/learning)."""
 
 Form = Literal["full", "row", "column", "number"]
 """The shape: the parameter's; its last axis but for one entry (or left out) for ``row``, its last
@@ -62,6 +68,12 @@ class Kind:
     def kept(self, name: str) -> Kept:
         """The line of that name."""
         return next(kept for kept in self.keeps if kept.name == name)
+
+    def restarts(self, state: Mapping[str, Any]) -> bool:
+        """Whether all that it keeps is averages that Adam corrects for their start."""
+        return self.name == "Adam" and {"step", "exp_avg", "exp_avg_sq"} == {
+            key for key, value in state.items() if value is not None
+        }
 
     @property
     def stepped(self) -> bool:

@@ -30,7 +30,7 @@ NETWORKS = ("mlp", "conv")
 RATES = (1e-3, 3e-3, 1e-2)
 UNITS = {"fresh": ("auto", "signed"), "signed copies": ("duplicate", "signed"),
          "even copies": ("duplicate", "even")}  # fmt: skip
-STATES = ("fresh", "gradient", "step")
+STATES = ("fresh", "gradient", "step", "restart")
 RESULTS = Path(__file__).parent / "results" / "resuming.json"
 
 
@@ -145,9 +145,9 @@ def _curve(
     api.apply_plan(plan, model, str(folder / "student.pt"), options)
     make, width = MAKE[name]
     student = Training(name, make(3 * width), rate, seed + 1000)
-    student.network.load_state_dict(torch.load(folder / "student.pt"))
+    saved = torch.load(folder / "student.pt")
+    student.network.load_state_dict(saved["model"] if carried else saved)
     if carried:
-        saved = torch.load(folder / "student.optimizer.pt")
         student.optimizer.load_state_dict(saved["optimizer"])
     found = [student.loss()]
     for _ in range(STEPS):
@@ -192,7 +192,7 @@ def _medians(curves: list[list[float]]) -> dict[str, float]:
 
 def render(table: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
     """As the README shows it."""
-    did = ("fresh state", "gradient map", "step map")
+    did = ("fresh state", "gradient", "step", "restart")
     heads = ["network, rate", "new units", *(f"rise: {d}" for d in did)]
     heads += [f"change: {d}" for d in did]
     lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]

@@ -233,6 +233,42 @@ def test_new_entries_do_not_take_long_steps(net2net: Net2Net, folder: Path, spec
         assert longest <= 1.5e-3 if seeded else longest > 3e-3
 
 
+@pytest.mark.parametrize("make", [optim.Adam, optim.AdamW])
+def test_restarted_averages_are_what_they_were_and_new_ones_begin(
+    net2net: Net2Net, folder: Path, spec: Path, make: Make
+) -> None:
+    """By the definition of Adam's corrected averages (Kingma and Ba, 2015, algorithm 1)."""
+    teacher = trained(mlp(), make, steps=200)
+    save(teacher, folder)
+    net2net("grow", "teacher.pt", *WIDER, "-o", "s.pt", "--optimizer", "teacher.opt.pt",
+            "--optimizer-map", "restart")  # fmt: skip
+    student = teacher.goes_on(mlp(17, 30), make, Path("s.pt"), Path("s.optimizer.pt"))
+    states = [student.optimizer.state[p] for p in student.network.parameters()]
+    for parameter, state in zip(teacher.network.parameters(), states, strict=True):
+        old = teacher.optimizer.state[parameter]
+        there = tuple(slice(n) for n in parameter.shape)
+        assert (int(old["step"]), int(state["step"])) == (200, 50)
+        for name, beta in (("exp_avg", 0.9), ("exp_avg_sq", 0.999)):
+            wanted = old[name] / (1 - beta**200)
+            torch.testing.assert_close(state[name][there] / (1 - beta**50), wanted)
+            new = torch.ones_like(state[name], dtype=torch.bool)
+            new[there] = False
+            assert not state[name][new].any()
+    new = [values["exp_avg"] == 0 for values in states]
+    assert max(longest_step(student, new) for _ in range(40)) <= 2.5e-3
+
+
+def test_what_is_not_adam_is_not_restarted(net2net: Net2Net, folder: Path, spec: Path) -> None:
+    """Averages that are no such ones grow by the step map."""
+    for make in (optim.NAdam, adafactor, lambda p: optim.Adam(p, amsgrad=True)):
+        save(trained(mlp(), make), folder)
+        for how in ("restart", "step"):
+            net2net("grow", "teacher.pt", *WIDER, "-o", f"{how}.pt", "--overwrite", "--optimizer",
+                    "teacher.opt.pt", "--optimizer-map", how)  # fmt: skip
+        made, wanted = (torch.load(f"{how}.optimizer.pt") for how in ("restart", "step"))
+        assert apart(made, wanted) == 0
+
+
 def longest_step(run: Run, where: list[Tensor]) -> float:
     before = [p.detach().clone() for p in run.network.parameters()]
     run.step()

@@ -17,6 +17,7 @@ import torch
 from tests.benchmarks.learning.arms import ARMS, Arm, Draft, make
 from tests.benchmarks.learning.figures import TITLES, draw
 from tests.benchmarks.learning.networks import State
+from tests.benchmarks.learning.readme import README, STUDENTS, block, with_block
 from tests.benchmarks.learning.tables import RATES, ahead, cells_of, every_cell, summary
 from tests.benchmarks.learning.tasks import TASKS, Task
 from tests.benchmarks.learning.training import (
@@ -34,9 +35,6 @@ SHOWN = {
     for size in ("wider", "deeper", "both")
 }
 """The arms that every task has been run with."""
-
-STUDENTS = {"wider": "fresh", "deeper": "identity", "both": "fresh"}
-"""What the tool does by default."""
 
 OPTIMIZERS = ("adamw", "sgd")
 
@@ -147,7 +145,16 @@ def main() -> None:
 
 
 def report(lines: list[dict], stem: Path) -> None:
-    """Writes what the lines come to beside them: a table and figures."""
+    """Writes what the lines come to beside them, a table and figures, and of the study's own lines
+    the README's section."""
+    stem.with_suffix(".md").write_text(table(lines))
+    draw(cells_of(lines), STUDENTS, [stem.with_suffix(".png"), stem.with_suffix(".svg")])
+    if stem == LINES.with_suffix(""):
+        README.write_text(with_block(README.read_text(), block(lines)))
+
+
+def table(lines: list[dict]) -> str:
+    """Every figure, as Markdown."""
     cells = cells_of(lines)
     parts = ["# Which student learns fastest", "", _how(lines), ""]
     for size, arms in SHOWN.items():
@@ -157,8 +164,7 @@ def report(lines: list[dict], stem: Path) -> None:
         told = ", ".join(f"{a} {ahead(cells, size, ours, a):.0%}" for a in arms if a != ours)
         parts += [f"At so many of all measurements `{ours}` is no higher: {told}.", ""]
     parts += ["## Every cell: medians, least and most over the seeds", "", every_cell(cells)]
-    stem.with_suffix(".md").write_text("\n".join(parts))
-    draw(cells, STUDENTS, [stem.with_suffix(".png"), stem.with_suffix(".svg")])
+    return "\n".join(parts)
 
 
 def _how(lines: list[dict]) -> str:

@@ -173,8 +173,8 @@ def scores(cells: Cells, size: str, arms: Sequence[str]) -> dict[str, Score]:
     """Arms held against each other where all of them were run with both rates."""
     whole = {key for key, cell in cells.items() if key[3] == size and set(arms) <= set(cell)}
     pairs = sorted({key[:2] for key in whole if {(*key[:2], r, size) for r in RATES} <= whole})
-    best = [{arm: _better(cells, pair, size, arm) for arm in arms} for pair in pairs]
-    ends = [{arm: _final(runs) for arm, (_, runs) in cell.items()} for cell in best]
+    best = [{arm: better(cells, pair, size, arm) for arm in arms} for pair in pairs]
+    ends = [{arm: final(runs) for arm, (_, runs) in cell.items()} for cell in best]
     found = {}
     for arm in arms if pairs else ():
         shares = [median(run.to_scratch for run in cell[arm][1]) for cell in best]
@@ -192,14 +192,13 @@ def scores(cells: Cells, size: str, arms: Sequence[str]) -> dict[str, Score]:
     return found
 
 
-def _better(
-    cells: Cells, pair: tuple[str, str], size: str, arm: str
-) -> tuple[float, Sequence[Run]]:
-    return min(((r, cells[*pair, r, size][arm]) for r in RATES), key=lambda x: _final(x[1]))
+def better(cells: Cells, pair: tuple[str, str], size: str, arm: str) -> tuple[float, Sequence[Run]]:
+    """An arm's runs of a task and optimizer at the better of the two rates, and that rate."""
+    return min(((r, cells[*pair, r, size][arm]) for r in RATES), key=lambda x: final(x[1]))
 
 
-def _final(runs: Sequence[Run]) -> float:
-    """A loss that is not a number counts as the worst there is."""
+def final(runs: Sequence[Run]) -> float:
+    """The median of the final losses; one that is not a number counts as the worst there is."""
     found = median(run.final if isfinite(run.final) else inf for run in runs)
     return min(found, 1e3)
 
@@ -220,8 +219,8 @@ def summary(cells: Cells, size: str, arms: Sequence[str]) -> str:
     """The scores as a table, best rank first."""
     found = scores(cells, size, arms)
     rows = [
-        f"| {arm} | {s.rank:.1f} | {s.loss:.2f} | {s.accuracy:.3f} | {_share(s.steps)} |"
-        f" {_share(s.most_steps)} | {s.rise:.0%} | {s.low} of {s.cells} |"
+        f"| {arm} | {s.rank:.1f} | {s.loss:.2f} | {s.accuracy:.3f} | {share(s.steps)} |"
+        f" {share(s.most_steps)} | {s.rise:.0%} | {s.low} of {s.cells} |"
         for arm, s in sorted(found.items(), key=lambda pair: pair[1].rank)
     ]
     head = ("new units", "mean rank", "final loss, best = 1", "test accuracy",
@@ -230,5 +229,6 @@ def summary(cells: Cells, size: str, arms: Sequence[str]) -> str:
     return "\n".join([*_head(head), *rows, ""])
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
+    """Of all steps, in per cent."""
     return "never" if value == inf else f"{value:.0%}"
