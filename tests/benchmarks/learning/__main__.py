@@ -31,7 +31,7 @@ from tests.benchmarks.learning.training import (
 RESULTS = Path(__file__).parents[1] / "results"
 LINES = RESULTS / "learning.jsonl"
 SHOWN = {
-    size: [a.name for a in ARMS if a.size == size and not a.only and not a.minor]
+    size: [a.name for a in ARMS if a.size == size and a.everywhere]
     for size in ("wider", "deeper", "both")
 }
 """The arms that every task has been run with."""
@@ -63,7 +63,11 @@ def _wanted(setting: Setting, *, quick: bool) -> Iterator[tuple[float, Arm | Non
     """The runs of one teacher; None is the teacher itself."""
     task = setting.task
     few = quick or not task.every_arm
-    arms = [a for a in ARMS if a.only in ("", task.name) and not (few and a.minor)]
+    arms = [
+        a for a in ARMS
+        if a.only in ("", task.name) and a.optimizer in ("", setting.optimizer)
+        and not (few and a.minor)
+    ]  # fmt: skip
     for rate in RATES:
         yield rate, None
         yield from ((rate, arm) for arm in arms)

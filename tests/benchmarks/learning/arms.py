@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -52,17 +52,23 @@ Change = Callable[[Draft], State]
 @dataclass(frozen=True)
 class Arm:
     """One way to come by a student of a size. ``calibrated``: --calibrate is given; ``carried``:
-    the teacher's optimizer state grows with it. ``minor``: it is run only where steps are cheap;
-    ``only`` names the one task that it is for."""
+    the teacher's optimizer state grows with it, by that map. ``minor``: it is run only where steps
+    are cheap; ``only`` names the one task that it is for, ``optimizer`` the one optimizer."""
 
     name: str
     size: Size
     choices: api.Choices = field(default_factory=api.Choices)
     change: Change = lambda draft: draft.state
     calibrated: bool = False
-    carried: bool = False
+    carried: Literal["step", "restart"] | None = None
     minor: bool = False
     only: str = ""
+    optimizer: str = ""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every task and optimizer has it."""
+        return not (self.minor or self.only or self.optimizer)
 
 
 def make(arm: Arm, task: Task, folder: Path, teacher: State, data: Data, seed: int) -> Draft:
@@ -81,7 +87,8 @@ def make(arm: Arm, task: Task, folder: Path, teacher: State, data: Data, seed: i
         if given:
             save_file({"input": data.x[:256].contiguous()}, given)
         told = Path(name) / "optimizer.pt"
-        carried = api.StateOptions(folder / "optimizer.pt", str(told)) if arm.carried else None
+        file = folder / "optimizer.pt"
+        carried = api.StateOptions(file, str(told), arm.carried) if arm.carried else None
         options = api.RunOptions(verify=False, calibrate=given, state=carried)
         api.apply_plan(plan, model, str(out), options)
         state = task.family.read(out)
@@ -206,7 +213,8 @@ ARMS: tuple[Arm, ...] = (
     Arm("fresh, torch size", "wider", FRESH, as_torch),
     Arm("fresh, teacher size", "wider", FRESH, as_teacher),
     Arm("fresh", "wider", FRESH),
-    Arm("fresh, state carried", "wider", FRESH, carried=True),
+    Arm("fresh, state carried", "wider", FRESH, carried="step"),
+    Arm("fresh, state restarted", "wider", FRESH, carried="restart", optimizer="adamw"),
     Arm("fresh, calibrated", "wider", FRESH, calibrated=True, only="digits-inception"),
     Arm("signed", "wider", SIGNED),
     Arm("even", "wider", EVEN),
@@ -215,14 +223,16 @@ ARMS: tuple[Arm, ...] = (
     Arm("fresh, torch size", "both", FRESH, as_torch, minor=True),
     Arm("fresh, teacher size", "both", FRESH, as_teacher),
     Arm("fresh", "both", FRESH),
-    Arm("fresh, state carried", "both", FRESH, carried=True),
+    Arm("fresh, state carried", "both", FRESH, carried="step"),
+    Arm("fresh, state restarted", "both", FRESH, carried="restart", optimizer="adamw"),
     Arm("fresh, calibrated", "both", FRESH, calibrated=True, only="digits-inception"),
     Arm("signed", "both", SIGNED),
     Arm("even, 1 % noise", "both", NOISY, minor=True),
     Arm("from scratch", "deeper", FRESH, from_scratch),
     Arm("random insertion", "deeper", FRESH, transplant),
     Arm("identity", "deeper"),
-    Arm("identity, state carried", "deeper", carried=True),
+    Arm("identity, state carried", "deeper", carried="step"),
+    Arm("identity, state restarted", "deeper", carried="restart", optimizer="adamw"),
     Arm("identity, calibrated", "deeper", calibrated=True, only="digits-inception"),
     Arm("fresh, stream by its mean", "wider", _choice("mean"), only="python-gpt"),
     Arm("fresh pairs, torch size", "wider", FRESH, torch_pairs, minor=True),

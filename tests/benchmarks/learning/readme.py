@@ -185,17 +185,21 @@ def _place(key: tuple[str, str, float, str]) -> str:
 
 def _state(cells: Cells) -> str:
     told = []
-    for optimizer in ("adamw", "sgd"):
-        loss, rises = _against(cells, "fresh, state carried", "fresh", optimizer)
+    for optimizer, arm, how in (
+        ("adamw", "fresh, state carried", "step map"),
+        ("adamw", "fresh, state restarted", "restart map"),
+        ("sgd", "fresh, state carried", "either"),
+    ):
+        loss, rises = _against(cells, arm, "fresh", optimizer)
         if loss is not None:
             told.append(
-                f"by {_by(optimizer)} they end at {loss:.2f} times the loss, and rise by"
-                f" {rises[0]:.0%} of the teacher's at first, not by {rises[1]:.0%}"
+                f"{_by(optimizer)}, {how}: {loss:.2f} times the final loss, a first rise of"
+                f" {rises[0]:.0%} of the teacher's loss and not of {rises[1]:.0%}"
             )
     return _wrapped(
-        "Fresh units that go on from their teacher's optimizer state (by the step map, see below),"
-        f" beside those that start with none: {'; '.join(told)} (wider, and wider and deeper, full"
-        " rate, means over the tasks)."
+        "Fresh units that go on from their teacher's optimizer state (see below), beside those that"
+        f" start with none: {'; '.join(told)} (wider, and wider and deeper, full rate, means over"
+        " the tasks)."
     )
 
 
