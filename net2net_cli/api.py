@@ -64,6 +64,7 @@ from net2net_cli.spec import (
 )
 from net2net_cli.spec.tree import Table
 from net2net_cli.targets import (
+    MOST,
     Asked,
     as_target,
     deepenings,
@@ -179,6 +180,8 @@ def deepen_plan(
 
     Raises UnreachableError (exit 3) where there is none.
     """
+    if count > MOST:
+        raise UsageError(f"{count:,} units are too many to insert at once", hint=f"up to {MOST:,}")
     if isinstance(model, FamilyModel):
         return _deeper_family(model, after, name, count, choices or Choices())
     teacher = of_layers(model)

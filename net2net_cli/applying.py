@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from net2net_cli import __version__, diff, families, making, planning, recipe
 from net2net_cli.calibration import measured
-from net2net_cli.capacity import check_capacity
+from net2net_cli.capacity import check_capacity, check_maps, check_memory
 from net2net_cli.devices import device_for
 from net2net_cli.errors import PlanError
 from net2net_cli.expansion import decode, encode, even_shares, expand
@@ -123,6 +123,7 @@ def apply_plan(plan: Plan, model: Model, output: str, options: RunOptions | None
     output = output_name(model, output)
     target = check_output(output, model.source.files, overwrite=options.overwrite)
     check_capacity("the student", plan.after.nbytes, target)
+    _check_maps(plan)
     work = _work(plan, model)
     recipes = work.recipes
     recipe.check(recipes, work.source, work.target, tuple(model.source.tensors))
@@ -194,6 +195,8 @@ def apply_in_memory(
     from net2net_cli.execute import Executor
     from net2net_cli.lanes import lanes_to
 
+    check_memory("the student", plan.after.nbytes)
+    _check_maps(plan)
     work = _work(plan, model)
     recipe.check(work.recipes, work.source, work.target, tuple(model.source.tensors))
     check_aliases(work.source, model.source)
@@ -204,6 +207,10 @@ def apply_in_memory(
     with MemorySource(state, "the student") as source:
         require(_verified(plan, model, work, source, options, Team()))
     return _student(plan, model, MemorySource(state, "the student")), state
+
+
+def _check_maps(plan: Plan) -> None:
+    check_maps((o.name, o.after) for o in plan.operations if isinstance(o, Widen))
 
 
 @dataclass(frozen=True)

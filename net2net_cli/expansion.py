@@ -84,7 +84,7 @@ def encode(expansion: Expansion) -> list[dict[int, Fraction]]:
     """E's rows as {old feature: coefficient}; a fresh row is empty, as it may hold anything."""
     mean = {n: Fraction(1, expansion.before) for n in range(expansion.before)}
     return [
-        {n: Fraction(1)} if n != NEW else dict(mean) if expansion.kind == "mean" else {}
+        {n: Fraction(1)} if n != NEW else mean if expansion.kind == "mean" else {}
         for n in expansion.index
     ]
 

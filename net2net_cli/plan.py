@@ -251,6 +251,8 @@ def _operation(data: Mapping[str, Any]) -> Operation:
     if kind is None:
         raise ValueError(f"the operation `{data['kind']}`")
     found: Operation = _record(kind, data)
+    if isinstance(found, Widen) and not (found.label or found.members):
+        raise ValueError("an operation without `members`")
     return found
 
 

@@ -218,7 +218,7 @@ def _items(metadata: Any, where: str) -> Iterator[Item]:
     for index, info in (metadata.storage_data or {}).items():
         name = str(info.relative_path)
         encoded = getattr(info, "transform_descriptors", None)
-        if not is_unicode(name) or PurePosixPath(name).name != name or encoded:
+        if encoded or not is_unicode(name) or "\0" in name or PurePosixPath(name).name != name:
             raise CheckpointError(
                 f"`{shown(index.fqn)}` lies in `{shown(name)}`, outside of the folder, or encoded",
                 where=where,

@@ -5,13 +5,14 @@
 ``target`` puts them together. ``widening`` and ``deepening`` are targets of a few words.
 """
 
-from net2net_cli.targets.asked import Asked, as_target
+from net2net_cli.targets.asked import MOST, Asked, as_target
 from net2net_cli.targets.deepening import deepenings, told
 from net2net_cli.targets.sizes import argument_changes
 from net2net_cli.targets.target import Target, whole, worked_out
 from net2net_cli.targets.widening import regrouped, widened
 
 __all__ = [
+    "MOST",
     "Asked",
     "Target",
     "argument_changes",

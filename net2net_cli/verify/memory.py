@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from net2net_cli.errors import UsageError
+from net2net_cli.io.room import free_memory
 
 BATCH_BYTES = 2**30
 """About what a batch takes at most, unless more is asked for: half that is there, and this."""
@@ -14,7 +13,7 @@ def batch_bytes(memory: int | None) -> int:
     """About what a batch may take: ``memory`` where it is given."""
     if memory is not None:
         return memory
-    present = _available()
+    present = free_memory()
     return BATCH_BYTES if present is None else min(BATCH_BYTES, present // 2)
 
 
@@ -24,7 +23,7 @@ LESS = "give it more memory, or fewer or smaller inputs (--probes, --probe-data)
 def require_room(least: int, what: str, memory: int | None, hint: str = LESS) -> None:
     """UsageError where ``least`` bytes, which ``what`` takes, are more than ``memory``, or where
     none is given, than there is."""
-    limit = _available() if memory is None else memory
+    limit = free_memory() if memory is None else memory
     if limit is None or least <= limit:
         return
     there = "are free" if memory is None else "--probe-memory allows"
@@ -37,13 +36,3 @@ def require_room(least: int, what: str, memory: int | None, hint: str = LESS) ->
 def _shown(nbytes: int) -> str:
     size, unit = next((s, u) for s, u in ((1e9, "GB"), (1e6, "MB"), (1, "bytes")) if nbytes >= s)
     return f"{nbytes / size:.{0 if size == 1 else 1}f} {unit}"
-
-
-def _available() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable:"))
-        return int(found.split()[1]) * 1024
-    except (OSError, ValueError, StopIteration, IndexError):
-        return None

@@ -104,7 +104,13 @@ class Bench:
             return f"a traceback: {err[-500:]}"
         if found := OBEYED.search(out + err):
             return f"{found[0]!r} reaches the terminal"
-        if code == 2 and "error:" not in err and "--json" not in words and "-q" not in words:
+        if (
+            code == 2
+            and words
+            and "error:" not in err
+            and "--json" not in words
+            and "-q" not in words
+        ):
             return f"exit 2 without a word: {err[-300:]}"
         lines = err[err.index("error:") :].splitlines() if "error:" in err else []
         if len(lines) > 4 and "--debug" not in words:

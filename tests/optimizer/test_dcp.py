@@ -182,6 +182,7 @@ def _changed(**changes: Any) -> Any:
         (_changed(relative_path="../teacher.pt"), "outside of the folder"),
         (_changed(relative_path="/etc/passwd"), "outside of the folder"),
         (_changed(relative_path="\ud800"), "outside of the folder"),
+        (_changed(relative_path="a\0"), "outside of the folder"),
         (_changed(key=("model", "\ud800")), "the metadata is damaged"),
         (_changed(offset=-1), "the metadata is damaged"),
         (_changed(length="9"), "the metadata is damaged"),
