@@ -21,7 +21,8 @@ def test_what_is_saved_is_read_again():
 
 @pytest.mark.parametrize(("path", "value"), [
     ("operations.0.members", 7), ("operations.0.members", ["fc1", ["fc2"]]),
-    ("operations.0.members", []), ("operations.0.before", "3"), ("operations.0.before", True), ("operations.0.kind", "shrink"),
+    ("operations.0.members", []), ("operations.0.before", "3"),
+    ("operations.0.before", True), ("operations.0.kind", "shrink"),
     ("choices.dtype", 2**53), ("choices.dtype", "float99"), ("choices.split", "odd"),
     ("choices.noise", -1.0), ("choices.seed", None), ("teacher", []), ("source", 1),
     ("notes", "all"), ("warnings", [1]), ("assumed", "yes"), ("before", None), ("operations", 5),

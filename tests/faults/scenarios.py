@@ -82,7 +82,7 @@ class World:
             assert self.run(scenario.over).code == 0
             self.old = self.outputs()
         done = self.run(scenario.words)
-        assert done.code == 0, done.err
+        assert done.code == 0, (done.code, done.err)
         self.calls, self.wanted = done.calls, self.outputs()
         assert self.wanted.keys() | self.sources.keys() == self.files().keys()
 
@@ -129,7 +129,7 @@ class World:
         if any((self.folder / name).exists() for name in self.scenario.outputs):
             again = [*dict.fromkeys([*again, "--overwrite"])]
         done = self.run(again)
-        assert done.code == 0, done.err
+        assert done.code == 0, (done.code, done.err)
         made, wanted = self.files(), {**self.sources, **self.wanted}
         wrong = {n for n in {*made, *wanted} if made.get(n) != wanted.get(n)}
         assert not wrong, wrong

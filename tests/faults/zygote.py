@@ -36,7 +36,7 @@ class Job:
     at: int = 0
     stdin: str = os.devnull
     limits: dict[str, int] = field(default_factory=dict)
-    seconds: float = 60.0
+    seconds: float = 300.0
 
 
 @dataclass(frozen=True)
