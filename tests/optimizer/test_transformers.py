@@ -142,3 +142,35 @@ def test_none_leaves_it_behind(net2net: Net2Net, folder: Path) -> None:
     deeper = ("--set", "num_hidden_layers=3")
     net2net("grow", "teacher", *deeper, "--optimizer", "none", "-o", "student")
     assert not list(Path("student").glob("*.pt*"))
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return open, ("ran", "w")
+
+
+def test_code_in_what_lies_beside_is_carried_and_never_run(net2net: Net2Net, folder: Path) -> None:
+    """Schedulers and random states are copied, byte by byte; nothing of them is loaded."""
+    model, optimizer = teacher_of("LlamaForCausalLM", LLAMA)
+    step(model, optimizer)
+    save(model, optimizer, "run")
+    names = ("scheduler.pt", "rng_state.pth")
+    for name in names:
+        torch.save(Evil(), f"run/{name}")
+    net2net("grow", "run", "--set", "intermediate_size=24", "--no-verify", "-o", "wider")
+    for name in names:
+        assert Path("wider", name).read_bytes() == Path("run", name).read_bytes()
+    torch.save(Evil(), "run/optimizer.pt")
+    said = net2net("grow", "run", "--set", "intermediate_size=24", "-o", "again", code=2).err
+    assert "loading it would run" in said
+    assert not Path("ran").exists()
+    assert not Path("again").exists()
+
+
+def test_code_in_a_lightning_checkpoint_is_never_run(net2net: Net2Net, folder: Path) -> None:
+    weights = {"fc1.weight": torch.ones(3, 2), "fc2.weight": torch.ones(2, 3)}
+    torch.save({"state_dict": weights, "callbacks": {"x": Evil()}}, "last.ckpt")
+    said = net2net("widen", "last.ckpt", "--layer", "fc1", "--to", 5, "-o", "out.pt", code=2).err
+    assert "loading it would run" in said
+    assert "model.state_dict()" in said
+    assert not Path("ran").exists()
