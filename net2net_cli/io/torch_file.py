@@ -154,7 +154,13 @@ def _record_of(tensor: torch.Tensor) -> int | None:
 def _outline(stream: BinaryIO, where: str) -> Any:
     """What an archive holds, without its data; None where not all of that can be found in it. A
     failure is no reason to give up: some kinds of tensors cannot be without data."""
-    records = _records(stream)
+    import zipfile
+
+    odd = (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, struct.error)
+    try:
+        records = _records(stream)
+    except odd:  # a damaged archive: torch has the words for it, if it cannot read that either
+        return None
     with suppress(CheckpointError):
         loaded = _load(stream, where, "meta")
         if all(_lies_in(tensor, records) for tensor in _tensors(loaded)):

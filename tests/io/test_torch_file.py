@@ -220,3 +220,20 @@ def test_a_tensor_larger_than_its_record_is_refused(tmp_path):
     assert grown != content
     (tmp_path / "x.pt").write_bytes(grown)
     assert "damaged" in refusal(tmp_path / "x.pt").message
+
+
+@pytest.mark.parametrize("name", ["byteorder", "data/0"])
+def test_an_entry_whose_own_header_is_damaged_is_no_traceback(tmp_path, name):
+    """The directory at the archive's end says that it is there."""
+    path = tmp_path / "x.pt"
+    torch.save({"w": torch.ones(3)}, path)
+    with zipfile.ZipFile(path) as archive:
+        entry = next(e for e in archive.infolist() if e.filename.endswith(f"/{name}"))
+    data = bytearray(path.read_bytes())
+    data[entry.header_offset : entry.header_offset + 4] = b"XXXX"
+    path.write_bytes(data)
+    try:
+        with open_source(path) as source:
+            assert same(source.tensor("w"), torch.ones(3))
+    except CheckpointError as error:
+        assert all(line.isprintable() for line in error.lines())
