@@ -216,11 +216,14 @@ def _still(model: SpecModel, options: ProbeOptions) -> Mapping[str, Tensor]:
     """Where each parameter gets no gradient, neither at first nor after a small step; bool."""
     import torch
 
+    from net2net_cli.verify.memory import require_room
     from net2net_cli.verify.network import as_mode, build
     from net2net_cli.verify.state import named_parameters
 
     state = {name: model.source.tensor(name).clone() for name in model.source.tensors}
     network = build(model.spec, state, label=model.source.label)
+    count = 1 if options.data else options.probes
+    require_room(count * network.example_bytes, f"{count} inputs at once", options.memory)
     inputs = tuple(probe_inputs(model, options).values())
     parameters = named_parameters([(step.layer, step.module) for step in network.steps])
     masks = {n: torch.ones_like(p, dtype=torch.bool) for n, p in parameters.items()}

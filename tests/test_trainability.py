@@ -115,3 +115,15 @@ def test_transformers_by_their_weights(net2net: Net2Net, folder: Path) -> None:
     net2net("grow", "llama", "--set", "intermediate_size=40", "--expansion", "duplicate", "--split",
             "even", "-o", "wide")  # fmt: skip
     assert {i[0] for i in found(net2net, "wide")} == {"gain", "copies"}
+
+
+def test_inputs_beyond_memory_are_refused_with_the_figure(net2net: Net2Net, folder: Path) -> None:
+    (folder / "net.yaml").write_text(
+        "net2net: 1\ninput: [3, 800000, 800000]\nlayers:\n"
+        "  conv: {type: Conv2d, out_channels: 2, kernel_size: 1}\n"
+    )
+    state = {f"conv.{n}": t for n, t in nn.Conv2d(3, 2, 1).state_dict().items()}
+    save_file(state, "net.safetensors")
+    said = net2net("inspect", "net", "--train", code=2).err
+    assert "the probe takes about" in said
+    assert "GB for" in said
