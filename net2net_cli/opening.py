@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from net2net_cli import families
 from net2net_cli.errors import CheckpointError, PlanError, SpecError
 from net2net_cli.families import Config, Family, LaidFamily
 from net2net_cli.fits import check_fit, refuse_quantised
-from net2net_cli.io import Source, open_source, read_json
+from net2net_cli.io import Source, open_source, read_json, strays
 from net2net_cli.io.digest import has_header
 from net2net_cli.laying import layout_of
 from net2net_cli.layout import GraphLayout, Layout
@@ -138,7 +138,15 @@ def family_model(source: Source, family: Family, config: Config, found: str) -> 
     shapes = {name: info.shape for name, info in source.tensors.items()}
     laid = families.lay_out(family, config, source.tensors, source.label, shapes=shapes)
     families.check_tensors(laid, source.tensors, source.label)
-    return FamilyModel(source, laid.layout, found, (), laid)
+    model = FamilyModel(source, laid.layout, found, (), laid)
+    return replace(model, notes=_strays(model.folder)) if model.folder else model
+
+
+def _strays(folder: Path) -> tuple[str, ...]:
+    return tuple(
+        f"`{name}` is a link that leads out of the folder, and is not carried along"
+        for name in strays(folder)
+    )
 
 
 def open_planned(plan: Plan, checkpoint: str) -> Model:

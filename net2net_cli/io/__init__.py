@@ -1,6 +1,6 @@
 """Checkpoints on disk: reading them lazily (``source``), writing them atomically (``sink``)."""
 
-from net2net_cli.io.carried import small_files
+from net2net_cli.io.carried import belongs, small_files, strays
 from net2net_cli.io.config import read_json
 from net2net_cli.io.joint import ALONE, Joint
 from net2net_cli.io.memory import MemorySource
@@ -23,9 +23,11 @@ __all__ = [
     "Team",
     "TensorInfo",
     "Written",
+    "belongs",
     "check_output",
     "open_source",
     "read_json",
     "small_files",
+    "strays",
     "write_checkpoint",
 ]

@@ -30,13 +30,31 @@ _LEFT = (
 
 
 def small_files(folder: Path) -> dict[str, Path]:
-    """Name -> path of each, sorted; links are followed to plain files, folders are left out.
+    """Name -> path of each, sorted; links are followed to plain files that belong to the folder,
+    folders are left out.
 
     CheckpointError where the folder cannot be read.
     """
+    return {name: folder / name for name in _names(folder) if belongs(folder / name)}
+
+
+def strays(folder: Path) -> list[str]:
+    """The names of links that would be carried along, but lead elsewhere; sorted."""
+    return [name for name in _names(folder) if not belongs(folder / name)]
+
+
+def belongs(file: Path) -> bool:
+    """Whether a file lies in its folder, or in the blobs of Hugging Face's cache, where the
+    folder's are (models--X/snapshots/REVISION/NAME -> models--X/blobs/DIGEST): a link that came
+    with a checkpoint must not bring other files of the user's into a folder that is passed on."""
+    folder, there = file.parent.resolve(), file.resolve()
+    caches = [up.parent / "blobs" for up in folder.parents if up.name == "snapshots"]
+    return any(there.is_relative_to(place) for place in (folder, *caches))
+
+
+def _names(folder: Path) -> list[str]:
     with reported(CheckpointError, "read", folder), os.scandir(folder) as entries:
-        found = [entry.name for entry in entries if _is_carried(entry)]
-    return {name: folder / name for name in sorted(found)}
+        return sorted(entry.name for entry in entries if _is_carried(entry))
 
 
 def _is_carried(entry: os.DirEntry[str]) -> bool:

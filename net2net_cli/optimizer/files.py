@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from net2net_cli.errors import CheckpointError, OutputError, UsageError
-from net2net_cli.io import Source, Target, check_output
+from net2net_cli.io import Source, Target, belongs, check_output
 from net2net_cli.io.dcp import METADATA, DcpSource
 from net2net_cli.io.failures import reported, shown
 from net2net_cli.io.temporary import publish, temporary
@@ -104,10 +104,21 @@ def _inside(folder: Path) -> str | None:
 
 
 def others_beside(file: Path) -> dict[str, Path]:
-    """The run's other files in the state's folder, by name."""
+    """The run's other files in the state's folder, by name.
+
+    CheckpointError for a link that leads out of it.
+    """
     with reported(CheckpointError, "read", file.parent):
         found = sorted(entry.name for entry in os.scandir(file.parent) if entry.is_file())
-    return {n: file.parent / n for n in found if any(fnmatchcase(n, p) for p in BESIDE)}
+    others = {n: file.parent / n for n in found if any(fnmatchcase(n, p) for p in BESIDE)}
+    for name, path in others.items():
+        if not belongs(path):
+            raise CheckpointError(
+                f"`{name}` is a link that leads out of the folder, and would be copied along",
+                where=shown(file.parent),
+                hint="put the file itself there, or leave the state behind: --optimizer none",
+            )
+    return others
 
 
 def place_of(

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from net2net_cli.errors import CheckpointError
-from net2net_cli.io import small_files
+from net2net_cli.io import small_files, strays
 from net2net_cli.io.carried import LIMIT
 
 CARRIED = [
@@ -34,14 +34,38 @@ def test_tokenizers_and_notes_go_along_and_weights_code_and_training_state_do_no
 
 
 def test_links_are_followed_to_plain_files_only(tmp_path):
-    folder = tmp_path / "snapshot"
-    folder.mkdir()
-    (tmp_path / "blob").write_text("x")
-    os.mkfifo(tmp_path / "pipe")
-    for name, to in {"a.txt": "blob", "b.txt": "pipe", "c.txt": "snapshot", "d.txt": "no"}.items():
-        (folder / name).symlink_to(tmp_path / to)
+    folder = tmp_path / "model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "blob").write_text("x")
     os.mkfifo(folder / "e.txt")
+    for name, to in {
+        "a.txt": "deep/blob",
+        "b.txt": "e.txt",
+        "c.txt": "deep",
+        "d.txt": "no",
+    }.items():
+        (folder / name).symlink_to(folder / to)
     assert list(small_files(folder)) == ["a.txt"]
+    assert strays(folder) == []
+
+
+def test_a_link_that_leads_elsewhere_is_not_carried_along(tmp_path):
+    """As in Hugging Face's cache, whose links lead to its blobs; but no further."""
+    cache = tmp_path / "models--x"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "blobs" / "0123").write_text("x")
+    (tmp_path / "secret").write_text("x")
+    for folder in (cache / "snapshots" / "rev", cache / "snapshots" / "rev" / "part"):
+        folder.mkdir(parents=True)
+        (folder / "a.txt").symlink_to(os.path.relpath(cache / "blobs" / "0123", folder))
+        (folder / "b.txt").symlink_to(tmp_path / "secret")
+        (folder / "b.bin").symlink_to(tmp_path / "secret")
+        assert list(small_files(folder)) == ["a.txt"]
+        assert strays(folder) == ["b.txt"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "c.txt").symlink_to(cache / "blobs" / "0123")
+    assert strays(other) == ["c.txt"]
 
 
 def test_what_is_large_is_left(tmp_path):

@@ -167,6 +167,22 @@ def test_code_in_what_lies_beside_is_carried_and_never_run(net2net: Net2Net, fol
     assert not Path("again").exists()
 
 
+def test_a_link_out_of_the_folder_is_not_copied(net2net: Net2Net, folder: Path) -> None:
+    """Whoever made the folder would else have another file of the user's in what is passed on."""
+    save(*teacher_of("LlamaForCausalLM", LLAMA), "run")
+    Path("secret").write_text("secret")
+    Path("run/notes.txt").symlink_to("../secret")
+    grow = ("grow", "run", "--set", "intermediate_size=24", "--no-verify")
+    said = net2net(*grow, "-o", "wider").err
+    assert "`notes.txt` is a link that leads out of the folder, and is not carried along" in said
+    assert not Path("wider/notes.txt").exists()
+    Path("run/scheduler.pt").unlink()
+    Path("run/scheduler.pt").symlink_to("../secret")
+    said = net2net(*grow, "-o", "again", code=2).err
+    assert "`scheduler.pt` is a link that leads out of the folder" in said
+    assert not Path("again").exists()
+
+
 def test_code_in_a_lightning_checkpoint_is_never_run(net2net: Net2Net, folder: Path) -> None:
     weights = {"fc1.weight": torch.ones(3, 2), "fc2.weight": torch.ones(2, 3)}
     torch.save({"state_dict": weights, "callbacks": {"x": Evil()}}, "last.ckpt")
