@@ -10,7 +10,7 @@ with the reason. Knows sizes, no tensors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -84,7 +84,7 @@ def total(*terms: Axis) -> Axis:
     return flat[0] if len(flat) == 1 else Sum(tuple(flat))
 
 
-def size_of(axis: Axis, sizes: dict[Width, int]) -> int:
+def size_of(axis: Axis, sizes: Mapping[Width, int]) -> int:
     """The number of features of an axis, given the size of each of its widths."""
     match axis:
         case Number(size):

@@ -126,7 +126,7 @@ class Mapper:
 
     def old_size(self, axis: Axis) -> int:
         """The axis' size in the source."""
-        return size_of(axis, dict(self.sizes))
+        return size_of(axis, self.sizes)
 
 
 def _identity(size: int) -> AxisMap:

@@ -109,7 +109,7 @@ class Layout:
 
     def size(self, axis: Axis) -> int:
         """The number of features of an axis."""
-        return size_of(axis, dict(self.sizes))
+        return size_of(axis, self.sizes)
 
     def members(self, width: Width) -> tuple[str, ...]:
         """The layers with a tensor that has this width, in the network's order."""
@@ -208,7 +208,7 @@ def tensor_widths(tensor: LaidTensor) -> Iterator[Width]:
 
 def shape_of(axes: tuple[tuple[Factor, ...], ...], sizes: Mapping[Width, int]) -> tuple[int, ...]:
     """A tensor's shape, given the size of every width."""
-    return tuple(prod(size_of(f.axis, dict(sizes)) for f in factors) for factors in axes)
+    return tuple(prod(size_of(f.axis, sizes) for f in factors) for factors in axes)
 
 
 def place_of(layer: Layer, argument: str = "") -> Place | None:

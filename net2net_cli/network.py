@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from net2net_cli.errors import Place
 
@@ -61,7 +62,8 @@ class Spec:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; KeyError when there is none."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(name)
+        return self._named[name]
+
+    @cached_property
+    def _named(self) -> Mapping[str, Layer]:
+        return {layer.name: layer for layer in reversed(self.layers)}

@@ -29,6 +29,9 @@ CARRIED_NOTE = (
 )
 MARK = "assumed_"
 
+LONGEST = 10_000
+"""More layers than that make no chain that anybody trained, and would take minutes to read."""
+
 
 @dataclass(frozen=True)
 class _Weight:
@@ -43,7 +46,7 @@ def recognise(tensors: Mapping[str, TensorInfo]) -> Document | None:
     Every tensor must be the ``weight`` or ``bias`` of a Linear or Conv, in an order in which each
     reads what the one before gives.
     """
-    weights = _weights(tensors)
+    weights = _weights(tensors) if len(tensors) <= 2 * LONGEST else None
     chain = _in_order(weights) if weights else None
     if not chain:
         return None

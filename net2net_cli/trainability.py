@@ -144,11 +144,11 @@ def _units(
     """What a tensor holds of each unit of a width; [units, entries]."""
     for dim, factors in enumerate(layout.tensors[name].axes):
         axis = Product(tuple(factor.axis for factor in factors))
-        yield from _fronted(values[name], dim, axis, width, dict(layout.sizes))
+        yield from _fronted(values[name], dim, axis, width, layout.sizes)
 
 
 def _fronted(
-    value: Tensor, dim: int, axis: Axis, width: Width, sizes: dict[Width, int]
+    value: Tensor, dim: int, axis: Axis, width: Width, sizes: Mapping[Width, int]
 ) -> Iterator[Tensor]:
     match axis:
         case Width() if axis == width:

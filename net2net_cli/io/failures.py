@@ -20,7 +20,11 @@ def shown(name: str | Path) -> str:
 
 def is_unicode(text: str) -> bool:
     """False for half of a surrogate pair, which JSON and pickles can spell but no UTF-8 file."""
-    return not any("\ud800" <= c <= "\udfff" for c in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -8,11 +8,13 @@ description in the safetensors repository.
 
 from __future__ import annotations
 
+import gc
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from net2net_cli.errors import CheckpointError, OutputError
 from net2net_cli.io.dtypes import FROM_SAFETENSORS, SIZES, TO_SAFETENSORS
@@ -24,6 +26,12 @@ LIMIT = 100_000_000
 
 PAGE = 4096
 """Written data start at a multiple of this, so that mapped tensors are aligned."""
+
+
+_KEYS = {"dtype", "shape", "data_offsets"}
+
+_Entry = tuple[Any, tuple[Any, ...] | None, tuple[Any, ...] | None]
+"""What a header says of a tensor: dtype, shape and place; None for what is no list."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +71,40 @@ def read_header(file: BinaryIO, size: int, where: str) -> Header:
 
 
 def _parse(data: bytes, start: int, size: int, where: str) -> Header:
-    entries = _json_object(data, where)
-    metadata = _metadata(entries.pop("__metadata__", None), where)
-    tensors: dict[str, TensorInfo] = {}
-    spans: dict[str, tuple[int, int]] = {}
-    for name, entry in entries.items():
-        tensors[name], (first, end) = _tensor(name, entry, where)
-        spans[name] = (start + first, start + end)
-    _check_spans(spans, start, size, where)
+    with _no_search_for_garbage():
+        entries = _json_object(data, where)
+        metadata = _metadata(entries.pop("__metadata__", None), where)
+        tensors: dict[str, TensorInfo] = {}
+        spans: dict[str, tuple[int, int]] = {}
+        for name in list(entries):
+            tensors[name], (first, end) = _tensor(name, entries.pop(name), where)
+            spans[name] = (start + first, start + end)
+        _check_spans(spans, start, size, where)
     return Header(tensors, spans, metadata)
 
 
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """A million entries make none; to look for it among them again and again takes longer than to
+    read them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _json_object(data: bytes, where: str) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Entry:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
             raise CheckpointError(f"the header names `{shown(twice)}` twice", where=where)
+        if found.keys() == _KEYS and isinstance(found["shape"], list):
+            return _entry(found)
         return found
 
     try:
@@ -96,6 +120,16 @@ def _json_object(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CheckpointError("the header is not a JSON object", where=where)
     return found
+
+
+def _entry(found: Mapping[str, Any]) -> _Entry:
+    """What an object says of a tensor, in less memory than it takes itself."""
+    code, shape, span = (found.get(key) for key in ("dtype", "shape", "data_offsets"))
+    return (
+        code,
+        tuple(shape) if isinstance(shape, list) else None,
+        tuple(span) if isinstance(span, list) else None,
+    )
 
 
 def _metadata(entry: Any, where: str) -> dict[str, str]:
@@ -115,11 +149,9 @@ def _tensor(name: str, entry: Any, where: str) -> tuple[TensorInfo, tuple[int, i
 
     if not is_unicode(name):
         raise refuse("its name is not valid Unicode")
-    if not isinstance(entry, dict):
+    if not isinstance(entry, dict | tuple):
         raise refuse("its entry in the header is not an object")
-    code: Any = entry.get("dtype")
-    shape: Any = entry.get("shape")
-    span: Any = entry.get("data_offsets")
+    code, shape, span = entry if isinstance(entry, tuple) else _entry(entry)
     if not isinstance(code, str) or code not in FROM_SAFETENSORS:
         raise refuse(f"unknown dtype {shown(json.dumps(code))}")
     if not _whole_numbers(shape):
@@ -129,7 +161,7 @@ def _tensor(name: str, entry: Any, where: str) -> tuple[TensorInfo, tuple[int, i
     info = TensorInfo(name, FROM_SAFETENSORS[code], tuple(shape))
     if info.nbytes != span[1] - span[0]:
         raise refuse(
-            f"{info.dtype} of shape {shape} takes {_bytes(info.nbytes)}, "
+            f"{info.dtype} of shape {list(shape)} takes {_bytes(info.nbytes)}, "
             f"the header gives it {span[1] - span[0]}"
         )
     return info, (span[0], span[1])
@@ -161,8 +193,8 @@ def _check_spans(spans: Mapping[str, tuple[int, int]], start: int, size: int, wh
         )
 
 
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
+def _whole_numbers(value: tuple[Any, ...] | None) -> TypeGuard[tuple[int, ...]]:
+    return value is not None and all(type(v) is int and v >= 0 for v in value)
 
 
 def _bytes(count: int) -> str:

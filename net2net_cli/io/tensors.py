@@ -19,7 +19,7 @@ PIECE = 1 << 20
 """Bytes that are read, hashed and written at once: what stays in a core's own cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """A tensor's full name, its element type (torch's name: ``float32``) and its shape."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -41,6 +42,9 @@ class WidthRow:
 
 def layer_rows(layout: GraphLayout) -> tuple[LayerRow, ...]:
     """The layers, in the order in which they run."""
+    counts = Counter[str]()
+    for tensor in layout.tensors.values():
+        counts[tensor.layer] += _parameters(tensor)
     return tuple(
         LayerRow(
             layer.name,
@@ -48,7 +52,7 @@ def layer_rows(layout: GraphLayout) -> tuple[LayerRow, ...]:
             _arguments(layer),
             layer.inputs,
             tuple(layout.size(axis) for axis in layout.values[layer.name].axes),
-            count_parameters(layout, layer.name),
+            counts[layer.name],
         )
         for layer in layout.spec.layers
     )
@@ -100,13 +104,13 @@ def _notation(axis: Axis) -> str:
             return "(" + " + ".join(_notation(part) for part in parts) + ")"
 
 
-def count_parameters(layout: Layout, layer: str | None = None) -> int:
-    """The parameters of a layer, or of the whole network."""
-    return sum(
-        prod(tensor.shape)
-        for tensor in layout.tensors.values()
-        if not tensor.line.buffer and layer in (None, tensor.layer)
-    )
+def count_parameters(layout: Layout) -> int:
+    """The parameters of the whole network."""
+    return sum(_parameters(tensor) for tensor in layout.tensors.values())
+
+
+def _parameters(tensor: LaidTensor) -> int:
+    return 0 if tensor.line.buffer else prod(tensor.shape)
 
 
 def width_rows(layout: Layout) -> tuple[WidthRow, ...]:

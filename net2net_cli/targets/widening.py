@@ -94,11 +94,11 @@ def _named(layout: GraphLayout, width: Width) -> str:
 
 
 def _step(layout: GraphLayout, axis: Axis, width: Width) -> int:
-    sizes = dict(layout.sizes)
+    sizes = layout.sizes
     return size_of(axis, {**sizes, width: 1}) - size_of(axis, {**sizes, width: 0})
 
 
 def _solved(layout: GraphLayout, axis: Axis, width: Width, to: int) -> int | None:
-    base = size_of(axis, {**dict(layout.sizes), width: 0})
+    base = size_of(axis, {**layout.sizes, width: 0})
     found, over = divmod(to - base, _step(layout, axis, width))
     return None if over or found <= layout.sizes[width] else found

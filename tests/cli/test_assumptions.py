@@ -168,3 +168,13 @@ def test_a_bare_sequential_stays_one(net2net: Net2Net, folder: Path) -> None:
     student.load_state_dict(torch.load(folder / "deeper.pt"))
     x = torch.randn(9, 8, dtype=torch.float64)
     assert torch.equal(student(x), teacher(x))
+
+
+def test_a_chain_beyond_reason_is_not_recognised(
+    net2net: Net2Net, ckpt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many layers as a header can name would take minutes to be written down as a spec."""
+    monkeypatch.setattr("net2net_cli.recognise.LONGEST", 3)
+    net2net("inspect", "ckpt")
+    monkeypatch.setattr("net2net_cli.recognise.LONGEST", 2)
+    assert "its tensors are no plain chain" in net2net("inspect", "ckpt", code=2).err

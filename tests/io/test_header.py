@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -187,3 +188,19 @@ def test_a_header_of_ten_thousand_tensors_is_read_at_once(tmp_path):
     start = time.perf_counter()
     open_source(path).close()
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.skipif("NET2NET_ALL" not in os.environ, reason="slow: NET2NET_ALL=1")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_million_tensors_take_less_than_a_gigabyte(tmp_path):
+    """As many as a header of the format's length can name."""
+    names = [f"layer.{i}.weight" for i in range(1_000_000)]
+    header = {name: entry("F32", [1], 4 * i, 4 * i + 4) for i, name in enumerate(names)}
+    safetensors(tmp_path / "x.safetensors", header, bytes(4_000_000))
+    program = (
+        "from pathlib import Path; from net2net_cli.io import open_source\n"
+        f"assert len(open_source({str(tmp_path / 'x.safetensors')!r}).tensors) == 1_000_000\n"
+        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert int(ran.stdout) * 1024 < 1_000_000_000
