@@ -70,7 +70,10 @@ def rows_of(folder: Path, kind: str, given: argparse.Namespace) -> Iterator[list
 def compared(teacher: Path, memory: str, rounds: int) -> list[Cost]:
     words = ["verify", str(teacher), f"{teacher}-student", "--probe-memory", memory]
     # transformers imports torchvision, which a CPU build of torch may not load
-    start = f"from tests.support import vision; import net2net_cli.cli.main as m; m.run({words})"
+    start = (
+        "import sys; from tests.support import vision; import net2net_cli.cli.main as m;"
+        f" sys.exit(m.run({words}))"
+    )
     return [cost_of(python(start)) for _ in range(rounds)]
 
 
