@@ -40,6 +40,7 @@ format: $(VENV)/installed ## put the code in order
 bench: $(VENV)/installed $(RIVALS)/installed ## start-up and surgery, measured; some: make bench BENCH="--gb 2 --rounds 3"
 	$(BIN)/pytest tests/benchmarks --override-ini=addopts= --benchmark-columns=min,median,max,rounds
 	$(BIN)/python -m tests.benchmarks.surgery --mergekit $(RIVALS)/bin/mergekit-yaml $(BENCH)
+	$(BIN)/python -m tests.benchmarks.surgery.cuda
 
 study: $(VENV)/studied ## which student learns fastest: trains what is missing, then tables and figures
 	$(BIN)/python -m tests.benchmarks.learning

@@ -79,8 +79,11 @@ class Device(Protocol):
         """Memory of the device's own; uint8. Nothing that was queued may still use what this is in
         place of."""
 
+    def copy(self, into: Tensor, value: Tensor) -> None:
+        """Copy from ``host`` memory to its own, or back, within work that is queued."""
+
     def send(self, value: Tensor) -> Tensor:
-        """Copy a tensor of the CPU, within work that is queued."""
+        """The copy of a tensor of the CPU, within work that is queued."""
 
     def keep(self, value: Tensor) -> Tensor:
         """Copy it for work of all queues and threads; returns once it is there."""
@@ -107,6 +110,10 @@ class Cuda:
         """As Device says."""
         torch.cuda.synchronize(self.name)  # torch knows of one stream that uses it, not of three
         return torch.empty(nbytes, dtype=torch.uint8, device=self.name)
+
+    def copy(self, into: Tensor, value: Tensor) -> None:
+        """As Device says."""
+        into.copy_(value, non_blocking=True)
 
     def send(self, value: Tensor) -> Tensor:
         """As Device says; torch keeps page-locked memory until what is copied from it is there."""
@@ -173,11 +180,14 @@ class Slot:
         read, given = self.read.of(shape, dtype), self.given.of(shape, dtype)
         job.fill(read, start, stop)
         made, back = (b.of(job.shape(start, stop), job.dtype) for b in (self.made, self.back))
-        there = self.device.queue("there", lambda: _copy(given, read), None)
-        computed = self.device.queue(
-            "compute", lambda: _copy(made, job.compute(given, start, stop, place)), there
-        )
-        self.mark = self.device.queue("back", lambda: _copy(back, made), computed)
+
+        def compute() -> None:
+            made.copy_(job.compute(given, start, stop, place))
+
+        device = self.device
+        there = device.queue("there", lambda: device.copy(given, read), None)
+        computed = device.queue("compute", compute, there)
+        self.mark = device.queue("back", lambda: device.copy(back, made), computed)
         self.result = back
 
     def wait(self) -> Tensor:
@@ -186,10 +196,6 @@ class Slot:
         if self.mark is not None:
             self.mark.wait()
         return self.result
-
-
-def _copy(into: Tensor, value: Tensor) -> None:
-    into.copy_(value, non_blocking=True)
 
 
 class Job(Protocol):

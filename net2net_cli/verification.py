@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from net2net_cli.devices import device_for
-from net2net_cli.errors import DifferenceError
+from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.io import Source, Team
 from net2net_cli.io.tally import Step, Tally
 from net2net_cli.io.tensors import raw_bytes
@@ -179,7 +179,7 @@ def _probe_specs(
     found = probe(networks[0], networks[1], inputs, options.memory)
 
     def parting(mode: Mode, bound: float) -> Parting | None:
-        return first_parting(networks[0], networks[1], inputs, bound, mode)
+        return first_parting(networks[0], networks[1], inputs, bound, mode, memory=options.memory)
 
     return Probed(_judged(found, student, options, expected, parting))
 
@@ -204,13 +204,20 @@ def _probe_families(
         ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
     )
 
+    notes = list(found.notes)
+
     def parting(_mode: Mode, bound: float) -> Parting | None:
-        return pretrained_parting(
-            ours, theirs, bound, probes=probes, seed=seed, data=data, device=device
-        )
+        try:
+            return pretrained_parting(
+                ours, theirs, bound, probes=probes, seed=seed, data=data, device=device,
+                memory=memory,
+            )  # fmt: skip
+        except UsageError as error:
+            notes.append(f"which block differs first is not told: {error.message}")
+            return None
 
     judged = _judged([found.comparison], student, options, expected, parting)
-    return Probed(judged, None, found.notes)
+    return Probed(judged, None, tuple(notes))
 
 
 def _judged(

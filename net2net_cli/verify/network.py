@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -77,11 +77,23 @@ class Network(nn.Module):
         """One tensor per input of the spec, batch first -> one per output, in the spec's order."""
         return self.watched(inputs)
 
-    def forward_values(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Every value by the name of its layer or input; nothing is freed."""
+    def forward_values(
+        self, *inputs: Tensor, only: Container[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Every value by the name of its layer or input, or those of ``only``; none is freed."""
         found: dict[str, Tensor] = {}
-        self.watched(inputs, found.__setitem__)
+
+        def keep(name: str, value: Tensor) -> None:
+            if only is None or name in only:
+                found[name] = value
+
+        self.watched(inputs, keep)
         return found
+
+    @property
+    def value_bytes(self) -> dict[str, int]:
+        """What each layer's value takes for one example."""
+        return {s.layer.name: prod(s.shape) * self.dtype.itemsize for s in self.steps}
 
     def watched(self, inputs: tuple[Tensor, ...], watch: Watch | None = None) -> tuple[Tensor, ...]:
         """As ``forward``; ``watch`` is shown each value as it arises, inputs included."""

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from net2net_cli.verify.comparison import Mode, Parting
+from net2net_cli.verify.memory import batch_bytes
 from net2net_cli.verify.network import Network, as_mode
 
 ROWS = 2
-"""How many of the probes are walked: all values of a teacher are held at once."""
+"""How many of the probes are walked."""
 
 
 def first_parting(
@@ -25,22 +26,44 @@ def first_parting(
     inputs: Mapping[str, Tensor],
     tolerance: float,
     mode: Mode = "evaluation",
+    *,
+    memory: int | None = None,
 ) -> Parting | None:
     """The first layer, in the teacher's order, whose value differs by more than ``tolerance``
-    (relative to its largest entry); None where no layer that both have does."""
+    (relative to its largest entry); None where no layer that both have does.
+
+    About ``memory`` bytes of values are held at once: where all take more, both networks run anew
+    for every part of the teacher.
+    """
     batch = tuple(value[:ROWS] for value in inputs.values())
-    with torch.no_grad(), as_mode(teacher, mode), as_mode(student, mode):
-        ours, theirs = teacher.forward_values(*batch), student.forward_values(*batch)
     agreeing = {teacher.spec.inputs[i].name for i in range(len(batch))}
-    for layer in teacher.spec.layers:
-        error = distance(ours[layer.name], theirs.get(layer.name), tolerance)
-        if error is None:
-            continue
-        if not error <= tolerance:
-            read = tuple(dict.fromkeys(name for name in layer.inputs if name in agreeing))
-            return Parting(layer.name, error, read)
-        agreeing.add(layer.name)
+    for names in _parts(teacher, student, batch_bytes(memory) // len(batch[0])):
+        with torch.no_grad(), as_mode(teacher, mode), as_mode(student, mode):
+            ours, theirs = (n.forward_values(*batch, only=names) for n in (teacher, student))
+        for name in names:
+            error = distance(ours[name], theirs.get(name), tolerance)
+            if error is None:
+                continue
+            if not error <= tolerance:
+                read = teacher.spec.layer(name).inputs
+                return Parting(name, error, tuple(dict.fromkeys(n for n in read if n in agreeing)))
+            agreeing.add(name)
     return None
+
+
+def _parts(teacher: Network, student: Network, room: int) -> Iterator[list[str]]:
+    """The teacher's layers in order, as many at once as have values that fit ``room`` for one
+    example, the student's of the same name with them; one at least."""
+    ours, theirs = teacher.value_bytes, student.value_bytes
+    part, left = list[str](), room
+    for name, nbytes in ours.items():
+        both = nbytes + theirs.get(name, 0)
+        if part and both > left:
+            yield part
+            part, left = [], room
+        part.append(name)
+        left -= both
+    yield part
 
 
 def first_state(

@@ -97,11 +97,19 @@ def pretrained_parting(
     seed: int,
     data: Path | None = None,
     device: str = "cpu",
+    memory: int | None = None,
 ) -> Parting | None:
     """The first block whose hidden state differs by more than ``tolerance``, on the inputs of
-    ``probe_pretrained``; None where the models do not give their hidden states."""
+    ``probe_pretrained``; None where the models do not give their hidden states.
+
+    UsageError where those of one row alone take more than ``memory``.
+    """
     with quiet(), offline(), torch.random.fork_rng(devices=[]):
-        inputs = {n: v[:ROWS] for n, v in _inputs(teacher, probes, seed, data).items()}
+        inputs = _inputs(teacher, probes, seed, data)
+        row = sum(_states_bytes(model, inputs) for model in (teacher, student))
+        require_room(row, "all hidden states of one row", memory)
+        rows = max(1, min(ROWS, batch_bytes(memory) // row))
+        inputs = {name: value[:rows] for name, value in inputs.items()}
         for side in ("encoder_hidden_states", "decoder_hidden_states", "hidden_states"):
             ours, theirs = (_states(m, inputs, device, side) for m in (teacher, student))
             found = first_state(ours, theirs, tolerance)
@@ -112,6 +120,15 @@ def pretrained_parting(
                     f"{part}block {number - 1}" if number else f"{part}embeddings", error
                 )
     return None
+
+
+def _states_bytes(model: Pretrained, inputs: Mapping[str, Tensor]) -> int:
+    """About what a row's hidden states take, and what is there beside them."""
+    config = model_config(model).get_text_config()
+    layers, hidden = (getattr(config, name, 0) for name in ("num_hidden_layers", "hidden_size"))
+    length = max((value.shape[1] for value in inputs.values() if value.ndim > 1), default=1)
+    states = length * (int(hidden) or 0) * (1 + (int(layers) or 0)) * torch.float64.itemsize
+    return states + _least(model, inputs)
 
 
 @torch.no_grad()

@@ -12,12 +12,15 @@ from safetensors.torch import load_file, save_file
 from net2net_cli import api
 from net2net_cli.api import Choices
 from net2net_cli.spec import parse_document
-from net2net_cli.verify.parting import distance, first_parting, first_state
+from net2net_cli.verification import ProbeOptions
+from net2net_cli.verify import network
+from net2net_cli.verify.parting import ROWS, distance, first_parting, first_state
 from tests.families.growing import Teachers, first_of, grow
 from tests.growth.joined_nets import INCEPTION, RESIDUAL
 from tests.growth.layer_nets import LAYER_NETS
 from tests.support.command import process
 from tests.support.memory import EXACT, Judge, built, model_of, teacher_of
+from tests.verify.tiny_pretrained import save
 
 NETS = {net.name: net for net in (*LAYER_NETS, INCEPTION, RESIDUAL)}
 
@@ -95,3 +98,41 @@ def test_verify_names_the_block(tmp_path):
     assert judged.parting.layer == "block 0"
     for model in models:
         model.source.close()
+
+
+@pytest.mark.parametrize("memory", [1, 1000, 10**9])
+def test_the_walk_holds_no_more_values_than_fit(memory, monkeypatch):
+    judge = Judge(teacher_of(parse_document(NETS[RESIDUAL.name].spec(4), "x"), 1))
+    held, whole = [], network.Network.forward_values
+
+    def watched(self, *inputs, only=None):
+        found = whole(self, *inputs, only=only)
+        held.append(sum(value.nbytes for value in found.values()))
+        return found
+
+    monkeypatch.setattr(network.Network, "forward_values", watched)
+    net, sizes = judge.network, judge.network.value_bytes
+    assert first_parting(net, net, judge.inputs, EXACT, memory=memory) is None
+    bound = max(memory, 2 * ROWS * max(sizes.values()))
+    assert all(a + b <= bound for a, b in zip(held[::2], held[1::2], strict=True))
+    assert sum(held) == 2 * ROWS * sum(sizes.values())
+    assert (len(held) == 2) == (memory == 10**9)
+
+
+def test_hidden_states_that_do_not_fit_are_not_looked_at(tmp_path):
+    save(tmp_path / "a", "LlamaForCausalLM")
+    state = load_file(tmp_path / "a" / "model.safetensors")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    state["model.layers.1.mlp.down_proj.weight"] += 1
+    save_file(state, tmp_path / "b" / "model.safetensors", {"format": "pt"})
+    a, b = (api.open_model(str(tmp_path / name)) for name in "ab")
+    found = {
+        memory: api.verify(a, b, ProbeOptions(probes=2, memory=memory))
+        for memory in (100_000, 10**8)
+    }
+    assert not any(one.passed for one in found.values())
+    parting = found[10**8].probes[0].parting
+    assert parting is not None
+    assert parting.layer == "block 1"
+    assert found[100_000].probes[0].parting is None
+    assert "which block differs first is not told" in found[100_000].notes[-1]
