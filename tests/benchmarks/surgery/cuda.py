@@ -58,11 +58,11 @@ def main() -> None:
     rate = rate_of(torch.cuda.current_device())
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         rows = [*measured(Path(name), sized(given.gb), rate, given.rounds)]
-    text = (
-        f"# On a GPU\n\n{torch.cuda.get_device_name()}, medians of {given.rounds} rounds;"
-        f" page-locked memory goes there at {rate.there / 1e9:.1f} and back at {rate.back / 1e9:.1f} GB/s, both"
-        f" at once.\n\n{table(HEAD, rows)}\n"
+    said = (
+        f"{torch.cuda.get_device_name()}, medians of {given.rounds} rounds; page-locked memory goes"
+        f" there at {rate.there / 1e9:.1f} and back at {rate.back / 1e9:.1f} GB/s, both at once."
     )
+    text = f"# On a GPU\n\n{said}\n\n{table(HEAD, rows)}\n"
     (FOLDER / "cuda.md").write_text(text)
     print(text)
 
