@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from net2net_cli.errors import CheckpointError
+from net2net_cli.fits import FLOATS
 from net2net_cli.io.plain import trouble
 from net2net_cli.io.torch_file import WRAPPERS
 from net2net_cli.optimizer.kinds import NOTHING, Form, Kept, Kind, kind_of
@@ -170,8 +171,9 @@ def _misfit(kept: Kept, value: Any, shape: Shape | None) -> str | None:
         return "is no tensor"
     if problem := trouble(value):
         return problem
-    if not value.is_floating_point():
-        return f"holds {str(value.dtype).removeprefix('torch.')}"
+    dtype = str(value.dtype).removeprefix("torch.")
+    if dtype not in FLOATS:
+        return f"holds {dtype}, and no {', '.join(FLOATS[:-1])} or {FLOATS[-1]}"
     if shape is None or tuple(value.shape) not in _shapes(kept.form, shape):
         return f"has the shape {list(value.shape)}, which does not fit the others"
     return None

@@ -173,6 +173,7 @@ def _group(**values: Any) -> Any:
         (_of(2, exp_avg_sq=torch.ones(13, 10).to_sparse()), "is sparse"),
         (_of(2, exp_avg_sq=torch.empty(13, 10, device="meta")), "has no data"),
         (_of(2, exp_avg_sq=torch.ones(13, 10).int()), "holds int32"),
+        (_of(2, exp_avg=torch.ones(13, 10).to(torch.float8_e5m2)), "holds float8_e5m2, and no"),
         (_of(2, exp_avg=torch.zeros(1).expand(2**40)), "claims 4,398,046,511,104 bytes"),
         (_group(params=[[], 1, 2, 3, 4, 5]), "neither numbers nor names"),
         (_group(param_names=3), "do not fit its `params`"),
