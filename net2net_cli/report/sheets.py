@@ -353,6 +353,11 @@ def _carried(found: Carried) -> list[str]:
     file = f"wrote {found.written}, {bytes_of(found.nbytes)}" if found.nbytes else "in it"
     count = counted(found.grown, "parameter")
     lines = [f"{file}: {kinds}, {did}, {count}{new}, in {found.order}"]
+    if "Adam" in found.optimizers and found.map == "step" and not found.reset:
+        lines.append(
+            "by this map Adam goes on at the teacher's pace; --optimizer-map restart lets new units"
+            " learn as fast as with no state"
+        )
     if found.without:
         names = _names(found.without, all_names=False)
         lines.append(f"the teacher's optimizer keeps nothing of {names}")

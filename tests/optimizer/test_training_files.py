@@ -240,8 +240,9 @@ def test_restarted_averages_are_what_they_were_and_new_ones_begin(
     """By the definition of Adam's corrected averages (Kingma and Ba, 2015, algorithm 1)."""
     teacher = trained(mlp(), make, steps=200)
     save(teacher, folder)
-    net2net("grow", "teacher.pt", *WIDER, "-o", "s.pt", "--optimizer", "teacher.opt.pt",
-            "--optimizer-map", "restart")  # fmt: skip
+    ended = net2net("grow", "teacher.pt", *WIDER, "-o", "s.pt", "--optimizer", "teacher.opt.pt",
+                    "--optimizer-map", "restart")  # fmt: skip
+    assert "--optimizer-map" not in ended.out
     student = teacher.goes_on(mlp(17, 30), make, Path("s.pt"), Path("s.optimizer.pt"))
     states = [student.optimizer.state[p] for p in student.network.parameters()]
     for parameter, state in zip(teacher.network.parameters(), states, strict=True):
@@ -291,6 +292,7 @@ def test_a_training_file_grows_into_one(
     torch.save(whole, "teacher.pt")
     ended = net2net("grow", "teacher.pt", *WIDER, "-o", "student.pt")
     assert "in it: Adam, carried on" in ended.out
+    assert "--optimizer-map restart lets new units learn as fast" in ended.out
     assert sorted(path.name for path in folder.iterdir()) == [
         "student.pt", "teacher.pt", "teacher.yaml"
     ]  # fmt: skip
