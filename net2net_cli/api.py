@@ -73,7 +73,7 @@ from net2net_cli.targets import (
     widened,
     worked_out,
 )
-from net2net_cli.trainability import PROBES, Finding, findings
+from net2net_cli.trainability import PROBES, Trainability, find_trouble
 from net2net_cli.verification import (
     Expected,
     NotPreservedError,
@@ -280,10 +280,9 @@ def verify(
     return Verification(None, probed.judged, probed.skipped, notes, warnings)
 
 
-def trainability(model: Model, probe_data: Path | None = None) -> tuple[Finding, ...]:
-    """What of a checkpoint's network cannot learn; gradients are taken of layer specs only, on
-    ``probe_data`` or on random inputs."""
-    return findings(model, ProbeOptions(PROBES, probe_data))
+def trainability(model: Model, probe_data: Path | None = None) -> Trainability:
+    """What of a checkpoint's network cannot learn, on ``probe_data`` or on random inputs."""
+    return find_trouble(model, ProbeOptions(PROBES, probe_data))
 
 
 def _drift_of(student: Model) -> Expected:

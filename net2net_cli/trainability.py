@@ -1,9 +1,10 @@
 """What of a network cannot learn: parts without a gradient, copies that stay copies, dead gains.
 
-Weights tell of copies and gains. Of gradients only the network itself can tell: one of layers is
-run forwards and backwards in training mode, on random inputs or given ones, before and after a
-small step, since what gets no gradient at first (a fresh unit, whose readers are zero) may get one
-from then on. Needs torch.
+Weights tell of copies and gains. Of gradients only the network itself can tell: it is run forwards
+and backwards, on random inputs or given ones, before and after a small step, since what gets no
+gradient at first (a fresh unit, whose readers are zero) may get one from then on. One of layers
+runs in training mode, a transformer in evaluation mode, by `transformers`, where that is installed
+and memory holds weights and gradients. Needs torch.
 """
 
 from __future__ import annotations
@@ -13,23 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from net2net_cli.axes import Axis, Number, Product, Sum, Width, size_of, widths
+from net2net_cli.families.lay import block_of
 from net2net_cli.layout import LaidTensor, Layout, tensor_widths
 from net2net_cli.opening import FamilyModel, Model, SpecModel
 from net2net_cli.verification import ProbeOptions, probe_inputs
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
-    from torch.nn import Parameter
+    from torch import Tensor
 
     from net2net_cli.io import Source
 
 Trouble = Literal["no gradient", "copies", "gain"]
 
 PROBES = 64
-"""Random inputs: so many that a unit which none of them reaches is dead."""
-
-STEP = 1e-3
-"""The length of the small step, in units of the weights' root mean square."""
+"""Random inputs of a network of layers: so many that a unit which none of them reaches is dead."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,32 @@ class Finding:
     hint: str
 
 
-def findings(model: Model, options: ProbeOptions) -> tuple[Finding, ...]:
-    """Everything that was found, in the network's order; gradients of layer specs only."""
+@dataclass(frozen=True)
+class Trainability:
+    """Everything that was found, in the network's order; ``notes`` say what could not be looked
+    at."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_trouble(model: Model, options: ProbeOptions) -> Trainability:
+    """Look at a checkpoint's weights and, where it can be run, at their gradients.
+
+    CheckpointError for data that do not fit.
+    """
     layout = model.layout
     state = _Read(model.source, [n for n in layout.tensors if n in model.source.tensors])
-    found = [*_gains(model, layout, state), *_copies(model, layout, state)]
-    if isinstance(model, SpecModel):
-        found += _without_gradient(model, layout, options)
+    found, notes = [*_gains(model, layout, state), *_copies(model, layout, state)], []
+    still = _still(model, options)
+    if isinstance(still, str):
+        notes.append(f"no gradients were taken, only weights were looked at: {still}")
+    else:
+        found += _without_gradient(model, layout, still)
     names = (n for name, t in layout.tensors.items() for n in (t.layer, name.rpartition(".")[0]))
     order = {name: at for at, name in enumerate(dict.fromkeys(names))}
-    return tuple(sorted(found, key=lambda f: (order.get(f.layer, 0), f.trouble)))
+    found.sort(key=lambda f: (order.get(f.layer, 0), f.trouble))
+    return Trainability(tuple(found), tuple(notes))
 
 
 class _Read(Mapping[str, "Tensor"]):
@@ -184,41 +198,29 @@ def _different(parts: Iterable[Tensor], units: int) -> int:
     return len(torch.unique(torch.stack(marks, 1), dim=0)) if marks else units
 
 
-def _without_gradient(model: SpecModel, layout: Layout, options: ProbeOptions) -> Iterator[Finding]:
-    still = _still(model, options)
-    told: set[str] = set()
-    for name, where in still.items():
-        if bool(where.all()):
-            told.add(name)
-            yield Finding(
-                "no gradient",
-                layout.tensors[name].layer,
-                where.numel(),
-                where.numel(),
-                f"{name} gets no gradient",
-                "what it gives reaches no output: is a gain, or all that reads it, 0?",
-            )
-    for width, members in _members(layout, still).items():
-        seen = [u.all(1) for n in members if n not in told for u in _units(still, layout, n, width)]
-        dead = int(sum(seen[1:], seen[0].int()).eq(len(seen)).sum()) if seen else 0
-        if dead:
-            yield Finding(
-                "no gradient",
-                layout.tensors[members[0]].layer,
-                dead,
-                layout.sizes[width],
-                "units get no gradient: neither what writes them nor what reads them",
-                "dead behind a ReLU, on these inputs: --probe-data FILE gives real ones",
-            )
+@dataclass(frozen=True)
+class _Still:
+    """Where each parameter gets no gradient, neither at first nor after a small step; bool.
+    ``chosen`` are widths of which each input takes part in some units alone: tokens, positions,
+    experts."""
+
+    masks: Mapping[str, Tensor]
+    chosen: frozenset[Width] = frozenset()
 
 
-def _still(model: SpecModel, options: ProbeOptions) -> Mapping[str, Tensor]:
-    """Where each parameter gets no gradient, neither at first nor after a small step; bool."""
-    import torch
+def _still(model: Model, options: ProbeOptions) -> _Still | str:
+    """Or why that cannot be told."""
+    if isinstance(model, FamilyModel):
+        return _still_family(model, options)
+    assert isinstance(model, SpecModel)
+    return _still_spec(model, options)
 
+
+def _still_spec(model: SpecModel, options: ProbeOptions) -> _Still:
     from net2net_cli.verify.memory import require_room
     from net2net_cli.verify.network import as_mode, build
     from net2net_cli.verify.state import named_parameters
+    from net2net_cli.verify.stillness import still
 
     state = {name: model.source.tensor(name).clone() for name in model.source.tensors}
     network = build(model.spec, state, label=model.source.label)
@@ -226,29 +228,118 @@ def _still(model: SpecModel, options: ProbeOptions) -> Mapping[str, Tensor]:
     require_room(count * network.example_bytes, f"{count} inputs at once", options.memory)
     inputs = tuple(probe_inputs(model, options).values())
     parameters = named_parameters([(step.layer, step.module) for step in network.steps])
-    masks = {n: torch.ones_like(p, dtype=torch.bool) for n, p in parameters.items()}
-    generator = torch.Generator().manual_seed(options.seed)
     with as_mode(network, "training"):
-        for _ in range(2):
-            gradients = _gradients(network(*inputs), list(parameters.values()), generator)
-            for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
-                masks[name] &= gradient == 0
-                length = STEP * max(float(parameter.detach().square().mean().sqrt()), STEP)
-                size = float(gradient.square().mean().sqrt())
-                parameter.data.sub_(gradient, alpha=length / size if size else 0.0)
-    return masks
+        return _Still(still(parameters, lambda: network(*inputs), options.seed))
 
 
-def _gradients(
-    outputs: Sequence[Tensor], parameters: list[Parameter], generator: Generator
-) -> list[Tensor]:
-    """Those of a random function of the outputs; 0 for what no output depends on."""
-    import torch
+def _still_family(model: FamilyModel, options: ProbeOptions) -> _Still | str:
+    from net2net_cli.verify.pretrained import Pretrained
+    from net2net_cli.verify.pretrained_stillness import still_pretrained
 
-    parts = []
-    for value in outputs:
-        if value.requires_grad:
-            wanted = torch.randn(value.shape, generator=generator, dtype=value.dtype)
-            parts.append((value * wanted).sum())
-    loss = torch.stack(parts).sum()
-    return list(torch.autograd.grad(loss, parameters, materialize_grads=True))
+    pretrained = Pretrained(model.laid.config, model.source)
+    found = still_pretrained(pretrained, seed=options.seed, data=options.data)
+    if isinstance(found, str):
+        return found
+    laid = model.laid
+    rows = [
+        f.axis
+        for name in found.tables & laid.rules.keys()
+        for f in laid.layout.tensors[name].axes[0]
+    ]
+    numbering = {key for numbers in laid.numbers.values() for key in numbers if key != "*"}
+    picked = {width for axis in rows for width in widths(axis)}
+    masks = {name: mask for name, mask in found.masks.items() if name in laid.rules}
+    return _Still(masks, frozenset(picked | {Width(name) for name in numbering}))
+
+
+def _without_gradient(model: Model, layout: Layout, still: _Still) -> Iterator[Finding]:
+    told: set[str] = set()
+    for pattern, names in _still_tensors(model, still.masks).items():
+        told |= set(names)
+        numbers = [at[1] for name in names if (at := _block(model, name))]
+        where = f" in {_blocks(numbers)}" if numbers else ""
+        count = sum(still.masks[name].numel() for name in names)
+        yield Finding(
+            "no gradient",
+            layout.tensors[names[0]].layer,
+            count,
+            count,
+            f"{pattern} gets no gradient{where}",
+            "what it gives reaches no output: is a gain, or all that reads it, 0?",
+        )
+    moving = {name: mask for name, mask in still.masks.items() if name not in told}
+    for width, members in _members(layout, moving).items():
+        if width not in still.chosen:
+            yield from _still_units(model, moving, width, members)
+
+
+def _still_tensors(model: Model, masks: Mapping[str, Tensor]) -> Mapping[str, list[str]]:
+    """Those of which no entry gets a gradient, by what they are called in all blocks. Of a block's
+    experts none is told before all are: the others may only have got no input."""
+    kinds: dict[tuple[str, object], list[str]] = {}
+    for name in masks:
+        kinds.setdefault((_pattern(model, name), _block(model, name)), []).append(name)
+    found: dict[str, list[str]] = {}
+    for (pattern, _), names in kinds.items():
+        if all(bool(masks[name].all()) for name in names):
+            found.setdefault(pattern, []).extend(names)
+    return found
+
+
+def _still_units(
+    model: Model, masks: Mapping[str, Tensor], width: Width, members: Sequence[str]
+) -> Iterator[Finding]:
+    """Units that get no gradient anywhere, and those that get none within a block."""
+    layout, size = model.layout, model.layout.sizes[width]
+
+    def dead(names: Sequence[str]) -> Tensor:
+        parts = [u.all(1) for name in names for u in _units(masks, layout, name, width)]
+        return sum(parts[1:], parts[0].int()).eq(len(parts))
+
+    def finding(layer: str, count: int, where: str) -> Finding:
+        of = f"units of {width.name}" if isinstance(model, FamilyModel) else "units"
+        return Finding(
+            "no gradient",
+            layer,
+            count,
+            size,
+            f"{of} get no gradient{where}: neither what writes them nor what reads them",
+            _UNITS_HINT if isinstance(model, FamilyModel) else _DEAD_HINT,
+        )
+
+    everywhere = dead(members)
+    if count := int(everywhere.sum()):
+        yield finding(layout.tensors[members[0]].layer, count, "")
+    blocks: dict[tuple[str, int], list[str]] = {}
+    for name in members:
+        if (at := _block(model, name)) is not None:
+            blocks.setdefault(at, []).append(name)
+    for (row, number), names in blocks.items():
+        if count := int((dead(names) & ~everywhere).sum()):
+            yield finding(names[0].rpartition(".")[0], count, f" in {row}.{number}")
+
+
+_DEAD_HINT = "dead behind a ReLU, on these inputs: --probe-data FILE gives real ones"
+_UNITS_HINT = (
+    "all that multiplies them is 0, or no input reaches them: grow with another --expansion, or"
+    " give real inputs with --probe-data FILE"
+)
+
+
+def _block(model: Model, name: str) -> tuple[str, int] | None:
+    return block_of(model.laid, name) if isinstance(model, FamilyModel) else None
+
+
+def _pattern(model: Model, name: str) -> str:
+    """A tensor's name with * for its block's number."""
+    if not isinstance(model, FamilyModel):
+        return name
+    rule = model.laid.rules[name]
+    return rule.pattern if rule.head else f"{model.laid.prefix}{rule.pattern}"
+
+
+def _blocks(numbers: Sequence[int], shown: int = 4) -> str:
+    ordered = sorted(set(numbers))
+    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
+    listed = ", ".join(map(str, ordered[:shown])) + more
+    return f"block{'s' if len(ordered) > 1 else ''} {listed}"

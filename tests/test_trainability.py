@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -98,15 +99,20 @@ def test_a_gain_of_zero_in_front_of_zeros(
     assert {"fc1", "fc2", "norm"} <= stuck
 
 
-def test_transformers_by_their_weights(net2net: Net2Net, folder: Path) -> None:
+def llama(**sizes: int) -> nn.Module:
     from tests.support import vision  # noqa: F401
 
     # isort: split
     import transformers
 
-    sizes = {"vocab_size": 31, "hidden_size": 16, "intermediate_size": 20, "num_hidden_layers": 2,
-             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4}  # fmt: skip
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes))
+    config = {"vocab_size": 31, "hidden_size": 16, "intermediate_size": 20, "num_hidden_layers": 2,
+              "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4}  # fmt: skip
+    torch.manual_seed(0)
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**{**config, **sizes}))
+
+
+def test_weights_of_transformers(net2net: Net2Net, folder: Path) -> None:
+    model = llama()
     with torch.no_grad():
         model.model.layers[1].input_layernorm.weight[:5] = 0
     model.save_pretrained("llama")
@@ -127,3 +133,104 @@ def test_inputs_beyond_memory_are_refused_with_the_figure(net2net: Net2Net, fold
     said = net2net("inspect", "net", "--train", code=2).err
     assert "the probe takes about" in said
     assert "GB for" in said
+
+
+def test_units_of_transformers_that_are_dead_for_good(net2net: Net2Net, folder: Path) -> None:
+    """Padding with zeros, as naive surgery does: of a gated unit neither part moves the other."""
+    model = llama()
+    blocks = [block.mlp for block in model.model.layers]
+    with torch.no_grad():
+        for block, dead in zip(blocks, (8, 12), strict=True):
+            block.gate_proj.weight[dead:] = 0
+            block.up_proj.weight[dead:] = 0
+            block.down_proj.weight[:, dead:] = 0
+    model.save_pretrained("llama")
+    assert {i for i in found(net2net, "llama") if i[0] == "no gradient"} == {
+        ("no gradient", "model.layers.*.mlp.down_proj", 8, 20),  # in both blocks
+        ("no gradient", "model.layers.0.mlp.down_proj", 4, 20),
+    }
+    with torch.no_grad():
+        blocks[0].up_proj.weight[8:] = 1  # what is read is 0, but the gate is fed
+        blocks[0].gate_proj.weight[8:] = 1
+        blocks[1].down_proj.weight.zero_()  # the step wakes what comes before
+    model.save_pretrained("llama")
+    assert {i for i in found(net2net, "llama") if i[0] == "no gradient"} == {
+        ("no gradient", "model.layers.1.mlp.down_proj", 8, 20),
+    }
+    with torch.no_grad():
+        for block in blocks:
+            block.gate_proj.weight.zero_()
+            block.down_proj.weight.zero_()
+    model.save_pretrained("llama")
+    said = net2net("inspect", "llama", "--train", "--json")
+    whole = [i for i in json.loads(said.out)["training"] if i["trouble"] == "no gradient"]
+    parts = dict.fromkeys(("mlp.down_proj", "mlp.gate_proj", "mlp.up_proj"), 2 * 20 * 16)
+    assert {i["what"]: i["count"] for i in whole} == {
+        f"model.layers.*.{part}.weight gets no gradient in blocks 0, 1": count
+        for part, count in {**parts, "post_attention_layernorm": 2 * 16}.items()
+    }
+
+
+@pytest.mark.parametrize("sizes", ["intermediate_size=30", "num_hidden_layers=3"])
+def test_fresh_units_and_blocks_of_transformers_wake_up(
+    net2net: Net2Net, folder: Path, sizes: str
+) -> None:
+    llama().save_pretrained("llama")
+    net2net("grow", "llama", "--set", sizes, "--no-verify", "-o", "grown")
+    assert found(net2net, "grown") == set()
+
+
+def test_tokens_places_and_experts_that_no_input_reaches(
+    net2net: Net2Net, folder: Path
+) -> None:  # fmt: skip
+    """They are none of the network's; the library merges the experts, and one is never chosen."""
+    from tests.support import vision  # noqa: F401
+
+    # isort: split
+    import transformers
+
+    sizes = {"vocab_size": 900, "n_embd": 16, "n_layer": 2, "n_head": 4}
+    ends = {"bos_token_id": 0, "eos_token_id": 0}
+    transformers.GPT2Model(transformers.GPT2Config(**sizes, **ends)).save_pretrained("gpt2")
+    assert found(net2net, "gpt2") == set()
+    torch.manual_seed(0)
+    model = transformers.MixtralForCausalLM(transformers.MixtralConfig(
+        vocab_size=31, hidden_size=16, intermediate_size=20, num_hidden_layers=1, head_dim=4,
+        num_attention_heads=4, num_key_value_heads=2, num_local_experts=12,
+    ))  # fmt: skip
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "experts" in name:
+                value[3].zero_()
+    model.save_pretrained("mixtral")
+    assert not [i for i in found(net2net, "mixtral") if i[2] == i[3]]
+
+
+def test_without_gradients_it_is_said(
+    net2net: Net2Net, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = llama()
+    with torch.no_grad():
+        model.model.norm.weight.zero_()
+        model.lm_head.weight.zero_()  # neither moves the other
+    model.save_pretrained("llama")
+    (folder / "no.safetensors").write_bytes(b"")
+    net2net("inspect", "llama", "--train", "--probe-data", "no.safetensors", code=2)
+
+    def looked(free: int) -> tuple[set[str], list[str]]:
+        monkeypatch.setattr("net2net_cli.verify.memory.free_memory", lambda: free)
+        document = json.loads(net2net("inspect", "llama", "--train", "--json").out)
+        return {i["trouble"] for i in document["training"]}, [
+            d["message"] for d in document["diagnostics"]
+        ]
+
+    assert looked(200_000) == ({"gain", "no gradient"}, [])
+    note = (
+        "no gradients were taken, only weights were looked at: weights and gradients take about"
+        " 72448 bytes in float64, and half of the memory that is free is 50000 bytes"
+    )
+    assert looked(100_000) == ({"gain"}, [note])
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    troubles, said = looked(200_000)
+    assert troubles == {"gain"}
+    assert "transformers is not installed (pip install 'net2net[hf]')" in said[0]

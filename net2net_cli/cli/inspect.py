@@ -31,11 +31,12 @@ def inspect(
 
     model = api.open_model(checkpoint, source_spec, family_file)
     digest = model.source.digest() if common.verbose else None
+    learning = api.trainability(model, probe_data) if train else None
     return Outcome(
         "inspect",
-        diagnostics=remarks(model.notes),
+        diagnostics=remarks(model.notes, learning.notes if learning else ()),
         teacher=checkpoint_part(model, digest),
         inspected=model.layout,
         family=family_part(model),
-        training=api.trainability(model, probe_data) if train else None,
+        training=learning.findings if learning else None,
     )

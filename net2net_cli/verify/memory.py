@@ -13,8 +13,8 @@ def batch_bytes(memory: int | None) -> int:
     """About what a batch may take: ``memory`` where it is given."""
     if memory is not None:
         return memory
-    present = free_memory()
-    return BATCH_BYTES if present is None else min(BATCH_BYTES, present // 2)
+    half = half_free()
+    return BATCH_BYTES if half is None else min(BATCH_BYTES, half)
 
 
 LESS = "give it more memory, or fewer or smaller inputs (--probes, --probe-data)"
@@ -28,11 +28,18 @@ def require_room(least: int, what: str, memory: int | None, hint: str = LESS) ->
         return
     there = "are free" if memory is None else "--probe-memory allows"
     raise UsageError(
-        f"the probe takes about {_shown(least)} for {what}, and {_shown(limit)} {there}",
+        f"the probe takes about {shown(least)} for {what}, and {shown(limit)} {there}",
         hint=hint,
     )
 
 
-def _shown(nbytes: int) -> str:
+def half_free() -> int | None:
+    """Half of the bytes that can be had without swapping; None where the system does not tell."""
+    present = free_memory()
+    return None if present is None else present // 2
+
+
+def shown(nbytes: int) -> str:
+    """A size as errors say it: ``1.5 GB``."""
     size, unit = next((s, u) for s, u in ((1e9, "GB"), (1e6, "MB"), (1, "bytes")) if nbytes >= s)
     return f"{nbytes / size:.{0 if size == 1 else 1}f} {unit}"

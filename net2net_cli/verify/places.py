@@ -22,7 +22,8 @@ from net2net_cli.io.tensors import raw_bytes
 _aten = torch.ops.aten
 
 _STACK, _CAT = _aten.stack.default, _aten.cat.default
-_SAME = (_aten.alias.default, _aten.detach.default, _aten.clone.default)
+SAME = (_aten.alias.default, _aten.detach.default, _aten.clone.default)
+"""Functions that leave values where they are."""
 
 
 Read = Callable[[int, memoryview], None]
@@ -126,7 +127,7 @@ def narrowed(place: Place, dim: int, start: int, stop: int) -> Place:
     if isinstance(place, Columns) and dim in (0, place.dim):
         return _of_columns(place, dim, start, stop)
     if isinstance(place, Moved) and start < stop:
-        if place.function in _SAME:
+        if place.function in SAME:
             return narrowed(place.args[0], dim, start, stop)
         if (turned := _turned(place)) is not None:
             one = narrowed(place.args[0], turned[dim], start, stop)
@@ -146,7 +147,7 @@ def looked_up(place: Place, rows: Tensor) -> Tensor:
     count = place.shape[0]
     if rows.numel() and not (int(rows.min()) >= 0 and int(rows.max()) < count):
         raise IndexError(f"a row of {count} is looked up that is not there")
-    while isinstance(place, Moved) and place.function in _SAME:
+    while isinstance(place, Moved) and place.function in SAME:
         place = place.args[0]
     if not isinstance(place, Stored):
         return place.value()[rows]

@@ -7,7 +7,7 @@ operation is watched.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -64,6 +64,17 @@ class Runner:
         self.row_bytes = max(self.row_bytes, fullest // len(following))
         self.output_bytes = max(self.output_bytes, given // len(following))
         return {name: _seen(name, value, self.inputs, start) for name, value in found.items()}
+
+
+def differentiable(
+    call: Callable[..., Any], network: Any, inputs: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The outputs of ``call``, which runs ``network``, with what their gradients need; padded
+    places left out."""
+    options = {"use_cache": False} if "use_cache" in accepts(type(network)) else {}
+    with _Watch(network):
+        found = _values(call({**inputs, **options}))
+    return {name: _seen(name, value, inputs) for name, value in found.items()}
 
 
 def least_bytes(network_sizes: Iterable[int], inputs: Mapping[str, Tensor], heads: int) -> int:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from net2net_cli.api import Choices, RunOptions, open_model, verify
 from net2net_cli.errors import CheckpointError
-from net2net_cli.trainability import findings
+from net2net_cli.trainability import find_trouble
 from net2net_cli.verification import ProbeOptions, not_finite
 from tests.growth.joined_nets import RESIDUAL
 from tests.growth.nets import Teacher, teacher_of
@@ -63,7 +63,7 @@ def test_a_student_that_was_not_finished_is_none(
     [
         lambda model: verify(model, model),
         lambda model: not_finite((model,)),
-        lambda model: findings(model, ProbeOptions()),
+        lambda model: find_trouble(model, ProbeOptions()),
         lambda model: model.source.digest(),
     ],
     ids=["verify", "not finite", "trainability", "digest"],
