@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-import yaml
-
 from net2net_cli import families
 from net2net_cli.axes import Width, widths
 from net2net_cli.errors import SpecError, UnreachableError, UsageError, closest
@@ -21,6 +19,7 @@ from net2net_cli.opening import FamilyModel
 from net2net_cli.plan import Choices, Insert, Operation, Plan, Teacher, Totals, Widen
 from net2net_cli.recipe import Recipe
 from net2net_cli.spec import Document, parse_document
+from net2net_cli.spec.located import value_of
 
 SETTINGS = "--set"
 
@@ -72,17 +71,10 @@ def _target(
         said = families.described(document)
         family, changes, where = said.family or family, dict(said.config), said.where
         whole = said.whole
-    changes |= {key: _value(key, text) for key, text in settings.items()}
+    changes |= {key: value_of(key, text) for key, text in settings.items()}
     if "family" in settings:
         family = families.family_named(str(changes.pop("family")), SETTINGS)
     return families.target_of(source, family, changes, where, whole=whole)
-
-
-def _value(key: str, text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {key}: `{text}` is no value") from None
 
 
 def widened_settings(model: FamilyModel, layer: str, to: int) -> Mapping[str, str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import yaml
-
 from net2net_cli.errors import Place, UsageError, closest
 from net2net_cli.layers.table import LAYER_TYPES
 from net2net_cli.spec import Change, Document, Spec, to_spec
+from net2net_cli.spec.located import value_of
 from net2net_cli.spec.patterns import fitting, is_pattern
 from net2net_cli.spec.tree import Table, from_plain
 
@@ -45,14 +44,6 @@ def _changes(spec: Spec, key: str, text: str) -> list[Change]:
             f"--set {key}: {which} has {'an' if pattern else 'no'} argument `{argument}`",
             hint=closest(argument, known) or f"it has {', '.join(known)}",
         )
-    value = from_plain(_value(key, text), place)
+    value = from_plain(value_of(key, text), place)
     node = Table({argument: value}, {argument: place}, place)
     return [Change(n, node, place, pattern) for n in having]
-
-
-def _value(key: str, text: str) -> object:
-    try:
-        found: object = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {key}: `{text}` is no value") from None
-    return found

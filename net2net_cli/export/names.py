@@ -35,6 +35,7 @@ RESERVED = frozenset(
 """What torch's containers call their own, so that ``self.NAME`` is no member of that name."""
 
 _WORDS = frozenset({"self", "torch", "nn", "Tensor", "OrderedDict", "super", "getattr", "range"})
+_CLASSES = frozenset({"Tensor", "OrderedDict"})
 _LONGEST = 24
 
 
@@ -85,4 +86,5 @@ def class_name(words: str) -> str:
     """``conv_block`` as ``ConvBlock``; empty where nothing of it can stand in a name."""
     parts = re.split(r"[\W_]+", words, flags=re.ASCII)
     found = "".join(part[:1].upper() + part[1:] for part in parts)[:40]
-    return found if found[:1].isalpha() else ""
+    taken = keyword.iskeyword(found) or found in _CLASSES
+    return found if found[:1].isalpha() and not taken else ""

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from net2net_cli.errors import Place, SpecError
-from net2net_cli.spec.tree import Items, Node, Plain, Scalar, Table
+from net2net_cli.errors import Place, SpecError, UsageError
+from net2net_cli.spec.tree import Items, Node, Plain, Scalar, Table, to_plain
 
 MAX_DEPTH = 100
 MAX_VALUES = 200_000
@@ -72,6 +72,20 @@ def parse(text: str, file: str) -> Node | None:
         ) from None
     except UnicodeError:
         raise SpecError("this is not text", where=file, hint="a spec is UTF-8 text") from None
+
+
+def parse_value(text: str, file: str) -> Any:
+    """The value of one YAML document as plain data; as ``parse``."""
+    node = parse(text, file)
+    return None if node is None else to_plain(node)
+
+
+def value_of(key: str, text: str) -> Any:
+    """The value of a ``--set key=text``; UsageError where the text is no value."""
+    try:
+        return parse_value(text, f"--set {key}")
+    except SpecError:
+        raise UsageError(f"--set {key}: `{text}` is no value") from None
 
 
 def resolve(text: str) -> Plain:

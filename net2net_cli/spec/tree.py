@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from net2net_cli.errors import Place, SpecError
 from net2net_cli.spec.names import is_number
@@ -79,6 +80,17 @@ def from_plain(value: object, place: Place) -> Node:
     if value is None or isinstance(value, (bool, int, float, str)):
         return scalar(value, place)
     raise TypeError(f"a spec cannot hold {value!r}")
+
+
+def to_plain(node: Node) -> Any:
+    """Dicts, lists and scalars from a tree."""
+    match node:
+        case Scalar():
+            return node.value
+        case Items():
+            return [to_plain(item) for item in node.items]
+        case Table():
+            return {key: to_plain(value) for key, value in node.entries.items()}
 
 
 def child(node: Node, step: str | int) -> Node:

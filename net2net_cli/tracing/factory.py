@@ -18,8 +18,7 @@ from typing import Any, NoReturn
 from torch import nn
 
 from net2net_cli.errors import SpecError, UsageError, closest
-from net2net_cli.spec.located import parse
-from net2net_cli.spec.tree import Items, Node, Scalar, Table
+from net2net_cli.spec.located import parse_value
 
 _EXAMPLE = "write MODULE:FACTORY, as torchvision.models:resnet18 or mypkg.nets:build"
 _LONGEST = 200
@@ -80,22 +79,11 @@ def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _value(key: str, text: str) -> Any:
     try:
-        node = parse(text, f"--arg {key}")
+        return parse_value(text, f"--arg {key}")
     except SpecError as error:
         raise UsageError(
             f"--arg {key}: {error.message}", hint='quote text that is no number: key="a: b"'
         ) from None
-    return None if node is None else _plain(node)
-
-
-def _plain(node: Node) -> Any:
-    match node:
-        case Scalar():
-            return node.value
-        case Items():
-            return [_plain(item) for item in node.items]
-        case Table():
-            return {key: _plain(value) for key, value in node.entries.items()}
 
 
 def _imported(name: str) -> ModuleType:
@@ -119,13 +107,16 @@ def _imported(name: str) -> ModuleType:
 def _attribute(module: ModuleType, target: str, attribute: str) -> Any:
     found: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
             near = closest(part, [known for known in dir(found) if not known.startswith("_")])
             raise UsageError(
                 f"`{target}`: `{getattr(found, '__name__', module.__name__)}` has no `{part}`",
                 hint=near or "name a class, a function or an object of that module",
-            )
-        found = getattr(found, part)
+            ) from None
+        except Exception as error:  # noqa: BLE001 - whatever the user's module does
+            _raised(f"looking up `{target}`", error)
     return found
 
 

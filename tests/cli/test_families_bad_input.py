@@ -222,6 +222,7 @@ SETTINGS = [
     ("hidden_size=", 2, "whole number"),
     ("hidden_size=[", 2, "is no value"),
     ("hidden_size=[48]", 2, "whole number"),
+    ("hidden_size=&a [*a]", 2, "is no value"),
     ("hidden_size=0", None, "hidden_size"),
     ("hidden_size=-24", None, "hidden_size"),
     ("head_dim=8", 3, "rotary"),

@@ -52,6 +52,19 @@ def test_a_spec_computes_the_same(name: str) -> None:
     check(zoo.network(name, 32 if name.startswith(("resnet", "mobilenet")) else 64), probes=2)
 
 
+@pytest.mark.parametrize("name", ["None", "true", "tensor", "ordered_dict", "class", "network"])
+def test_names_that_are_no_names_of_classes(name: str) -> None:
+    """A class is called after the units that it is of, where Python and the file let it."""
+    unit = "{conv: {type: Conv2d, out_channels: 3, kernel_size: 1}, act: {type: ReLU}}"
+    text = f"""net2net: 1
+input: [3, 5, 5]
+layers:
+  {name!r}: {{type: Concat, branches: {{a: {unit}, b: {unit}}}}}
+  pool: {{type: AdaptiveAvgPool2d, output_size: 1}}
+"""
+    check(to_spec(parse_document(text, "spec.yaml")), probes=2)
+
+
 def test_the_file_needs_nothing_but_torch(tmp_path: Path) -> None:
     """A process of its own, in which net2net cannot be imported, in both modes."""
     spec = zoo.network("digits_bigger", 32)

@@ -95,6 +95,12 @@ WRONG = [
 ]
 
 
+def test_a_module_that_fails_when_it_is_asked_for_a_name(net2net: Net2Net, folder: Path) -> None:
+    Path("lazy.py").write_text("def __getattr__(name): raise KeyError(name)\n")
+    said = net2net("trace", "lazy:Net", "--input", "2,3", code=2).err
+    assert "looking up `lazy:Net` raised KeyError: 'Net'" in said
+
+
 @pytest.mark.parametrize(("line", "said"), WRONG)
 def test_what_is_wrong_is_told(net2net: Net2Net, folder: Path, line: str, said: str) -> None:
     ended = net2net(*line.split(), code=2)
