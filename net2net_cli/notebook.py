@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from itertools import count
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -53,6 +55,9 @@ is further."""
 
 Inputs = Tensor | Sequence[Tensor]
 
+Calibrating = Inputs | str | Path
+"""A batch, or a safetensors file of one."""
+
 
 def load(path: str | Path, *, source_spec: str | Path | None = None) -> nn.Module:
     """The network of a checkpoint with its weights, on the CPU and in evaluation mode.
@@ -84,6 +89,7 @@ def grow(
     split: str = "signed",
     noise: float = 0.0,
     seed: int = 0,
+    calibrate: Calibrating | None = None,
     verify: bool = True,
 ) -> nn.Module:
     """A bigger module that computes what ``module`` does, which stays as it is.
@@ -93,7 +99,8 @@ def grow(
     ``depth`` units to add (``["layer3=+2"]``); the other options are the command's. What the
     module computes is found by tracing it with ``inputs``, a batch ``[batch, ...]`` as its
     ``forward`` takes it (a tuple of several), or is said by ``source_spec``, a spec's file;
-    modules that came from here know it.
+    modules that came from here know it. ``calibrate``, a batch or a file of one, measures the
+    running statistics of inserted BatchNorms and of fresh channels, as ``--calibrate`` does.
 
     The student has the module's dtypes, device and mode. Raises what ``grow`` on the command line
     ends with: UsageError, TraceError, SpecError, UnreachableError, NotPreservedError.
@@ -110,9 +117,17 @@ def grow(
     choices = _choices(expansion, split, seed, noise)
 
     def planned(model: Model) -> Plan:
-        return make_plan(model, spec, settings, choices, width=width, depth=tuple(depth))
+        return make_plan(
+            model,
+            spec,
+            settings,
+            choices,
+            width=width,
+            depth=tuple(depth),
+            calibrated=calibrate is not None,
+        )
 
-    return _grown(module, planned, inputs, source_spec, verify=verify)
+    return _grown(module, planned, inputs, source_spec, calibrate, verify=verify)
 
 
 def widen(
@@ -126,6 +141,7 @@ def widen(
     split: str = "signed",
     noise: float = 0.0,
     seed: int = 0,
+    calibrate: Calibrating | None = None,
     verify: bool = True,
 ) -> nn.Module:
     """As ``grow``, for one width, named by any layer of it: ``to`` features."""
@@ -134,9 +150,9 @@ def widen(
     choices = _choices(expansion, split, seed, noise)
 
     def planned(model: Model) -> Plan:
-        return widen_plan(model, layer, to, choices)
+        return widen_plan(model, layer, to, choices, calibrated=calibrate is not None)
 
-    return _grown(module, planned, inputs, source_spec, verify=verify)
+    return _grown(module, planned, inputs, source_spec, calibrate, verify=verify)
 
 
 def deepen(
@@ -148,6 +164,7 @@ def deepen(
     inputs: Inputs | None = None,
     source_spec: str | Path | None = None,
     seed: int = 0,
+    calibrate: Calibrating | None = None,
     verify: bool = True,
 ) -> nn.Module:
     """As ``grow``, with ``count`` copies of the unit of a layer inserted behind it."""
@@ -156,9 +173,9 @@ def deepen(
     choices = _choices(seed=seed)
 
     def planned(model: Model) -> Plan:
-        return deepen_plan(model, after, name, count, choices)
+        return deepen_plan(model, after, name, count, choices, calibrated=calibrate is not None)
 
-    return _grown(module, planned, inputs, source_spec, verify=verify)
+    return _grown(module, planned, inputs, source_spec, calibrate, verify=verify)
 
 
 def _unfit(name: str, fits: str, given: object) -> UsageError:
@@ -195,6 +212,7 @@ def _grown(
     planned: Callable[[Model], Plan],
     inputs: Inputs | None,
     source_spec: str | Path | None,
+    calibrate: Calibrating | None,
     *,
     verify: bool,
 ) -> nn.Module:
@@ -205,7 +223,9 @@ def _grown(
         )
     with _modes_kept(module):
         model = _model_of(module, inputs, source_spec)
-        student, state = apply_in_memory(planned(model), model, RunOptions(verify=verify))
+        with _calibrating(calibrate, model) as data:
+            options = RunOptions(verify=verify, calibrate=data)
+            student, state = apply_in_memory(planned(model), model, options)
         made = _module_of(student, state)
         made.to(next(iter(module.state_dict().values())).device)
         if verify:
@@ -248,6 +268,24 @@ def _document(
         f"what {type(module).__name__} computes has to be traced",
         hint="give inputs=, a batch as its forward takes it, or source_spec=, a spec's file",
     )
+
+
+@contextmanager
+def _calibrating(given: Calibrating | None, model: SpecModel) -> Iterator[Path | None]:
+    """The file that holds a batch, by the names of the network's inputs."""
+    if given is None or isinstance(given, str | Path):
+        yield None if given is None else Path(given)
+        return
+    batch = (given,) if isinstance(given, Tensor) else tuple(given)
+    names = [declared.name for declared in model.spec.inputs]
+    if len(batch) != len(names) or not all(isinstance(one, Tensor) for one in batch):
+        count = f"{len(names)} tensors in a tuple" if len(names) > 1 else "a batch as a tensor"
+        raise _unfit("calibrate", f"{count}, or a safetensors file", given)
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "calibrate.safetensors")
+        held = zip(names, batch, strict=True)
+        save_file({name: one.detach().cpu().contiguous().clone() for name, one in held}, file)
+        yield file
 
 
 def _example(batch: Tensor) -> tracing.Example:

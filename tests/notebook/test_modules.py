@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import net2net_cli
 from net2net_cli.errors import (
+    CheckpointError,
     DifferenceError,
     Net2NetError,
     SpecError,
@@ -231,3 +232,38 @@ def test_names_that_would_be_code_stay_names(tmp_path: Path) -> None:
             state[f"{name}.{at}.bias"] = torch.randn(sizes[0])
         save_file(state, tmp_path / "odd.safetensors")
         assert net2net_cli.load(tmp_path / "odd").state_dict().keys() == state.keys()
+
+
+@pytest.mark.parametrize("form", ["batch", "file"])
+def test_calibrated_channels_hold_what_reaches_them(
+    teacher: nn.Module, batch: Tensor, form: str, tmp_path: Path
+) -> None:
+    """In float64, against torch's own values; without it new channels begin at 0 and 1."""
+    file = tmp_path / "data.safetensors"
+    save_file({"x": batch}, file)
+    student = net2net_cli.widen(
+        teacher, "stem", 11, inputs=batch, expansion="fresh",
+        calibrate=batch if form == "batch" else file,
+    )  # fmt: skip
+    assert apart(teacher, student, batch) <= 1e-10
+    found: dict[str, Tensor] = {}
+    norm = student.get_submodule("blocks.0.bn")
+    norm.momentum = 0.0
+    norm.register_forward_pre_hook(lambda _, given: found.update(reached=given[0]))
+    with torch.no_grad():
+        student.train()(batch)
+    new = found["reached"][:, 8:]
+    assert torch.allclose(norm.running_mean[8:], new.mean((0, 2, 3)), rtol=0, atol=1e-10)
+    assert torch.allclose(
+        norm.running_var[8:], new.var((0, 2, 3), correction=0), rtol=1e-10, atol=0
+    )
+
+
+def test_what_calibrates_must_fit(teacher: nn.Module, batch: Tensor, tmp_path: Path) -> None:
+    for wrong in ((batch, batch), 3 * [1]):
+        with pytest.raises(UsageError, match="calibrate= takes a batch as a tensor"):
+            net2net_cli.widen(teacher, "stem", 11, inputs=batch, calibrate=wrong)
+    with pytest.raises(CheckpointError, match="has the shape"):
+        net2net_cli.widen(teacher, "stem", 11, inputs=batch, calibrate=batch[:, :2])
+    with pytest.raises(UsageError, match="no such file"):
+        net2net_cli.deepen(teacher, "blocks.0.conv", inputs=batch, calibrate=tmp_path / "none")
