@@ -354,8 +354,8 @@ def save(folder: Path, content: Mapping[str, Any], metadata: Mapping[str, str], 
                 save_dcp(content, storage_writer=writer, no_dist=True)
         except CheckpointException as error:
             failure = next(iter(error.failures.values()))[0]
-            if isinstance(failure, OSError):
-                raise failure from error
+            if isinstance(failure, OSError) or not isinstance(failure, Exception):
+                raise failure from error  # torch wraps a signal's SystemExit, too
             raise
         found = _metadata(folder, label)
         found.storage_meta = None  # the folder's name, and a number drawn for the run

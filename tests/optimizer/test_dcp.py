@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import pickle
+import signal
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -228,3 +231,26 @@ def test_parts_that_overlap(net2net: Net2Net, folder: Path) -> None:
     path.write_bytes(pickle.dumps(found))
     said = net2net("deepen", "twice", "--after", "fc", "-o", "a.safetensors", code=2)
     assert "parts of the tensor `fc.weight` overlap" in said.err
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_signal_while_torch_writes_is_one(
+    net2net: Net2Net, run: Run, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Torch makes an error of its own of whatever is raised while it writes."""
+    saved(run, "run")
+    original = getattr(os, call)
+
+    def interrupted(*arguments: Any) -> Any:
+        if any(part.endswith("distributed/checkpoint/filesystem.py") for part in _callers()):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(os, call, interrupted)
+    ended = net2net("grow", "run", "--set", "fc1.out_features=17", "-o", "out.dcp", code=143)
+    assert "defect" not in ended.err
+    assert not Path("out.dcp").exists()
+
+
+def _callers() -> list[str]:
+    return [frame.filename for frame in inspect.stack(context=0)]
