@@ -107,15 +107,11 @@ class _Maker:
 
     def _base(self, tensor: LaidTensor) -> Base:
         comparison = self.comparison
-        if tensor.layer in comparison.matches:
-            name = source_tensor(comparison.source, tensor.name, tensor.layer, comparison.matches)
+        if tensor.layer in comparison.matches or tensor.line.fill == "kept":
+            name = _copied(comparison, tensor)
             assert name is not None, tensor.name
             return Copy(name)
         old = shape_of(tensor.axes, self.sizes)
-        if tensor.line.fill == "kept":
-            name = alike(comparison.source, comparison.target.spec.layer(tensor.layer))
-            assert name is not None, tensor.name
-            return Copy(f"{name}.{tensor.line.name}")
         if tensor.line.fill == "count":
             return Constant(old, 0)
         if tensor.layer in comparison.duties.zeroed:
@@ -164,18 +160,27 @@ class _Maker:
         return float((grown.before / grown.after) ** 0.5)
 
 
+def _copied(comparison: Comparison, tensor: LaidTensor) -> str | None:
+    """The source's tensor that one of the target's is made of; None of one that is new. What is
+    kept in every layer of a kind alike (an index of positions) a new one takes from another."""
+    if tensor.layer in comparison.matches:
+        return source_tensor(comparison.source, tensor.name, tensor.layer, comparison.matches)
+    if tensor.line.fill != "kept":
+        return None
+    like = alike(comparison.source, comparison.target.spec.layer(tensor.layer))
+    return f"{like}.{tensor.line.name}" if like else None
+
+
 def student_dtypes(
     comparison: Comparison, dtypes: Mapping[str, str], wanted: str | None
 ) -> Mapping[str, str]:
     """The dtype of each tensor of the student: its own, for new ones the commonest, or the one
     wanted, which counts and other whole numbers do not take."""
-    source, matches = comparison.source, comparison.matches
     common = wanted or common_dtype(dtypes)
     found = {}
     for name, tensor in comparison.target.tensors.items():
-        counts, matched = tensor.line.fill == "count", tensor.layer in matches
-        old = source_tensor(source, name, tensor.layer, matches) if matched else None
-        had = dtypes.get(old or "", "int64" if counts else common)
+        counts = tensor.line.fill == "count"
+        had = dtypes.get(_copied(comparison, tensor) or "", "int64" if counts else common)
         cast = had.startswith(("float", "bfloat")) and not counts
         found[name] = wanted if wanted and cast else had
     return found
