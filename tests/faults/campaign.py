@@ -8,6 +8,7 @@ stood. ``python -m tests.faults.results`` prints its table.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -94,6 +95,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="where the sums are kept; goes on from there")
     parser.add_argument("--random", type=int, default=RANDOM, help="signals at random moments")
     args = parser.parse_args()
+    # Shells start what runs in the background with SIGINT ignored, and so would its children be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = Results.read(args.results) if args.results else Results()
     with tempfile.TemporaryDirectory() as root:
         campaign = Campaign(Path(root), results, args.results)
