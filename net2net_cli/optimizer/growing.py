@@ -30,6 +30,9 @@ class Grower:
         restarts = self.how == "restart" and self.kind.restarts(state)
         found: dict[str, Any] = {}
         for name, value in state.items():
+            if value is None:  # of whatever name
+                found[name] = None
+                continue
             kept = self.kind.kept(name)
             if restarts:
                 kept = replace(kept, seeded=False)

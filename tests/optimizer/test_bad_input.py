@@ -197,3 +197,13 @@ def test_an_average_that_cannot_be_read_is_none(net2net: Net2Net, teacher: Path)
     )  # fmt: skip
     assert "ema" in ended.out
     assert torch.load("wide.optimizer.pt")["ema"]["fc1.weight"].shape == (10, 7)
+
+
+def test_nothing_under_an_unknown_name_stays_nothing(net2net: Net2Net, teacher: Path) -> None:
+    """As torch keeps None where an option is off, so may a version of torch that is not known."""
+    state = torch.load("teacher.opt.pt")
+    state["state"][0]["later"] = None
+    torch.save(state, "teacher.opt.pt")
+    net2net("widen", "teacher.pt", "--layer", "fc1", "--to", 12, "-o", "wide.pt",
+            "--optimizer", "teacher.opt.pt")  # fmt: skip
+    assert torch.load("wide.optimizer.pt")["state"][0]["later"] is None
