@@ -45,6 +45,17 @@ RESIDUAL = Net(
        head: {type: Conv2d, out_channels: 2, kernel_size: 1}""",
     Residual, IMAGE, ZERO,
 )  # fmt: skip
+RESIDUAL_DEEPER = """net2net: 1
+extends: source
+layers:
+  stem: {out_channels: 7}
+  a.3: {out_channels: 7}
+  b: {out_channels: 7}
+  new: {type: Conv2d, out_channels: 9, kernel_size: 3, padding: 1, after: a.2}
+  new_bn: {type: BatchNorm2d}
+  new_relu: {type: ReLU}
+"""
+"""Wider and deeper: splits, fresh layers, and a BatchNorm whose statistics are estimated."""
 
 
 class Inception(nn.Module):

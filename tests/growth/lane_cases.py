@@ -12,7 +12,14 @@ from net2net_cli.api import Choices
 from net2net_cli.expansion import SPLITS
 from tests.growth.attention_nets import ATTENTION_NETS
 from tests.growth.held_nets import HELD_NETS
-from tests.growth.joined_nets import INCEPTION, JOINED_NETS, PRE_NORM, RESIDUAL, SHARED
+from tests.growth.joined_nets import (
+    INCEPTION,
+    JOINED_NETS,
+    PRE_NORM,
+    RESIDUAL,
+    RESIDUAL_DEEPER,
+    SHARED,
+)
 from tests.growth.layer_nets import LAYER_NETS
 from tests.growth.moved_nets import MOVED_NETS
 from tests.growth.nets import Net
@@ -27,18 +34,6 @@ if "NET2NET_ALL" in os.environ:
     )  # fmt: skip
 
 DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
-
-DEEPER = """net2net: 1
-extends: source
-layers:
-  stem: {out_channels: 7}
-  a.3: {out_channels: 7}
-  b: {out_channels: 7}
-  new: {type: Conv2d, out_channels: 9, kernel_size: 3, padding: 1, after: a.2}
-  new_bn: {type: BatchNorm2d}
-  new_relu: {type: ReLU}
-"""
-"""Of RESIDUAL: wider and deeper, with a BatchNorm whose statistics are measured."""
 
 
 @dataclass(frozen=True)
@@ -81,4 +76,4 @@ def _growths(nets: tuple[Net, ...]) -> Iterator[tuple[Net, str, Choices]]:
         yield PRE_NORM, PRE_NORM.spec(7), Choices("mean", dtype=cast)
         noise = 0.01 if number % 2 else 0.0
         yield RESIDUAL, RESIDUAL.spec(9), Choices("duplicate", noise=noise, dtype=cast)
-    yield RESIDUAL, DEEPER, Choices("duplicate", "random")
+    yield RESIDUAL, RESIDUAL_DEEPER, Choices("duplicate", "random")

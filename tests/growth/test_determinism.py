@@ -22,20 +22,8 @@ from net2net_cli.api import (
 from net2net_cli.errors import PlanError, UnreachableError, UsageError
 from net2net_cli.expansion import SPLITS
 from net2net_cli.plan import Rescale, Teacher, Widen
-from tests.growth.joined_nets import RESIDUAL
+from tests.growth.joined_nets import RESIDUAL, RESIDUAL_DEEPER
 from tests.growth.nets import EXACT, QUICK, teacher_of, worst
-
-DEEPER = """net2net: 1
-extends: source
-layers:
-  stem: {out_channels: 7}
-  a.3: {out_channels: 7}
-  b: {out_channels: 7}
-  new: {type: Conv2d, out_channels: 9, kernel_size: 3, padding: 1, after: a.2}
-  new_bn: {type: BatchNorm2d}
-  new_relu: {type: ReLU}
-"""
-"""Wider and deeper: splits, fresh layers, and a BatchNorm whose statistics are estimated."""
 
 
 def bytes_of(teacher, plan, name="student"):
@@ -48,7 +36,7 @@ def bytes_of(teacher, plan, name="student"):
 ], ids=lambda c: f"{c.expansion}-{c.split}-{c.noise}-{c.dtype}")  # fmt: skip
 def test_same_plan_gives_the_same_bytes(choices, tmp_path):
     teacher = teacher_of(RESIDUAL, tmp_path)
-    first = bytes_of(teacher, teacher.plan(DEEPER, choices), "first")
+    first = bytes_of(teacher, teacher.plan(RESIDUAL_DEEPER, choices), "first")
     torch.manual_seed(1234)  # the state of the process is no part of it
     again = open_model(str(tmp_path / "teacher.safetensors"))
     plan = make_plan(again, tmp_path / "target.yaml", choices=choices)
@@ -71,7 +59,7 @@ def test_another_seed_gives_another_student_as_exact(expansion, tmp_path):
 
 def test_saved_plan_gives_the_same_bytes(tmp_path):
     teacher = teacher_of(RESIDUAL, tmp_path)
-    plan = teacher.plan(DEEPER, Choices("duplicate", "random", 3))
+    plan = teacher.plan(RESIDUAL_DEEPER, Choices("duplicate", "random", 3))
     read = from_json(to_json(plan), "plan.json")
     assert read == plan
     assert to_json(read) == to_json(plan)
@@ -80,7 +68,7 @@ def test_saved_plan_gives_the_same_bytes(tmp_path):
 
 def test_plan_names_no_path_host_or_time(tmp_path):
     teacher = teacher_of(RESIDUAL, tmp_path)
-    text = to_json(teacher.plan(DEEPER))
+    text = to_json(teacher.plan(RESIDUAL_DEEPER))
     assert str(tmp_path) not in text
     assert "teacher.safetensors" in text
     assert json.loads(text)["format_version"] == 1
@@ -88,7 +76,7 @@ def test_plan_names_no_path_host_or_time(tmp_path):
 
 def test_metadata_tells_how_the_student_came_to_be(tmp_path):
     teacher = teacher_of(RESIDUAL, tmp_path)
-    plan = teacher.plan(DEEPER, Choices(seed=5))
+    plan = teacher.plan(RESIDUAL_DEEPER, Choices(seed=5))
     student = teacher.apply(plan)
     with safe_open(student.path, "pt") as file:
         metadata = file.metadata()
