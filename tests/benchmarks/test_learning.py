@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from tests.benchmarks.learning.__main__ import LINES, read_lines, table
+from tests.benchmarks.learning.__main__ import LINES, beside, read_lines, table
 from tests.benchmarks.learning.readme import README, block, block_of, with_block
 from tests.benchmarks.learning.tables import cells_of, scores
 
@@ -23,7 +23,7 @@ def test_the_readme_says_what_the_lines_come_to() -> None:
 
 
 def test_the_table_says_what_the_lines_come_to() -> None:
-    assert LINES.with_suffix(".md").read_text() == table(lines())
+    assert beside(LINES, ".md").read_text() == table(lines())
 
 
 def test_no_run_is_there_twice() -> None:

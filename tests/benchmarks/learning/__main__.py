@@ -1,13 +1,18 @@
-"""Runs what is missing of the study, one line of JSON a run; then tables and figures."""
+"""Runs what is missing of the study, one line of JSON a run; then tables and figures.
+
+The lines take an hour to make. They are kept compressed, a part added for each run and all of it
+made one when the study ends; ``gzip -dc`` shows them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -29,7 +34,7 @@ from tests.benchmarks.learning.training import (
 )
 
 RESULTS = Path(__file__).parents[1] / "results"
-LINES = RESULTS / "learning.jsonl"
+LINES = RESULTS / "learning.jsonl.gz"
 SHOWN = {
     size: [a.name for a in ARMS if a.size == size and a.everywhere]
     for size in ("wider", "deeper", "both")
@@ -56,7 +61,20 @@ def key_of(line: dict) -> Key:
 
 
 def read_lines(path: Path = LINES) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    with gzip.open(path, "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def _add_line(path: Path, line: dict) -> None:
+    with path.open("ab") as file:
+        file.write(_packed([line]))
+
+
+def _packed(lines: Sequence[dict]) -> bytes:
+    """The same bytes for the same lines, whenever it is done."""
+    return gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), mtime=0)
 
 
 def _wanted(setting: Setting, *, quick: bool) -> Iterator[tuple[float, Arm | None]]:
@@ -95,8 +113,7 @@ def study(setting: Setting, done: set[Key], path: Path, *, quick: bool) -> None:
         for factor, arm in missing:
             draft = make(arm, task, folder, state, data, setting.seed) if arm else None
             line = _run(setting, factor, arm, state, draft)
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            _add_line(path, line)
 
 
 def _run(
@@ -145,15 +162,22 @@ def main() -> None:
             for seed in range(given.seeds):
                 setting = Setting(TASKS[name], optimizer, seed)
                 study(setting, done, given.lines, quick=given.quick)
-    report(read_lines(given.lines), given.lines.with_suffix(""))
+    lines = read_lines(given.lines)
+    given.lines.write_bytes(_packed(lines))
+    report(lines, given.lines)
 
 
-def report(lines: list[dict], stem: Path) -> None:
+def beside(lines: Path, ending: str) -> Path:
+    """What is made of the lines in a file."""
+    return lines.with_name(lines.name.partition(".")[0] + ending)
+
+
+def report(lines: list[dict], path: Path) -> None:
     """Writes what the lines come to beside them, a table and figures, and of the study's own lines
     the README's section."""
-    stem.with_suffix(".md").write_text(table(lines))
-    draw(cells_of(lines), STUDENTS, [stem.with_suffix(".png"), stem.with_suffix(".svg")])
-    if stem == LINES.with_suffix(""):
+    beside(path, ".md").write_text(table(lines))
+    draw(cells_of(lines), STUDENTS, [beside(path, ".png"), beside(path, ".svg")])
+    if path == LINES:
         README.write_text(with_block(README.read_text(), block(lines)))
 
 
