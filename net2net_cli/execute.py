@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from net2net_cli.axes import Number
 from net2net_cli.axismap import AxisMap, Mapper
 from net2net_cli.bases import Base, Filled, Held, IdentityKernel, Stored
-from net2net_cli.io import TensorInfo
+from net2net_cli.io import Readable
 from net2net_cli.lanes import Lanes
 from net2net_cli.moments import NormalPart
 from net2net_cli.recipe import Constant, Copy, Fresh, Identity, Moments, Recipe
@@ -27,15 +26,6 @@ class Measured:
 
     values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     fresh: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Readable(Protocol):
-    """The source, as far as tensors are made of it."""
-
-    tensors: Mapping[str, TensorInfo]
-
-    def read(self, name: str, at: int, into: memoryview) -> None:
-        """Fill ``into`` with the tensor's bytes from ``at`` on."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Checkpoints on disk: reading them lazily (``source``), writing them atomically (``sink``)."""
 
 from net2net_cli.io.carried import belongs, small_files, strays
+from net2net_cli.io.checkpoint import Readable
 from net2net_cli.io.config import read_json
 from net2net_cli.io.joint import ALONE, Joint
 from net2net_cli.io.memory import MemorySource
@@ -17,6 +18,7 @@ __all__ = [
     "Copied",
     "Joint",
     "MemorySource",
+    "Readable",
     "Rows",
     "Source",
     "Target",

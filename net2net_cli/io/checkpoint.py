@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from threading import local
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from blake3 import blake3
 
@@ -21,6 +21,15 @@ from net2net_cli.io.tensors import PIECE, TensorInfo, from_bytes
 
 if TYPE_CHECKING:
     import torch
+
+
+class Readable(Protocol):
+    """A checkpoint, or what stands for one, as far as its tensors go."""
+
+    tensors: Mapping[str, TensorInfo]
+
+    def read(self, name: str, at: int, into: memoryview) -> None:
+        """Fill ``into`` with a tensor's bytes from ``at`` on."""
 
 
 class _Held(local):

@@ -10,17 +10,17 @@ columns come piece by piece, and rows are looked up in the table as it is stored
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate, pairwise
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from net2net_cli.io import TensorInfo
+from net2net_cli.io import Readable
 from net2net_cli.verify.division import fill
 from net2net_cli.verify.places import Moved, Place, Stored, looked_up, narrowed, selected
 from net2net_cli.verify.reading import reading
@@ -89,16 +89,7 @@ class Deferred(Tensor):
         return func(*args, **kwargs)
 
 
-class Source(Protocol):
-    """A checkpoint, as far as its tensors go."""
-
-    tensors: Mapping[str, TensorInfo]
-
-    def read(self, name: str, at: int, into: memoryview) -> None:
-        """Fill ``into`` with a tensor's bytes from ``at`` on."""
-
-
-def deferred(source: Source) -> dict[str, Tensor]:
+def deferred(source: Readable) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its name; the source must stay open."""
     found: dict[str, Tensor] = {}
     for name, info in source.tensors.items():
