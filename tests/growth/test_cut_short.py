@@ -58,6 +58,21 @@ def test_a_student_that_was_not_finished_is_none(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+def test_a_source_that_is_removed_is_read_to_its_end(tmp_path: Path, ending: str) -> None:
+    teacher, path = stored(tmp_path, ending)
+    plan, kept = teacher.plan(RESIDUAL.spec(8), Choices("duplicate", "even")), path.read_bytes()
+
+    def progress(what: str, done: int, _total: int) -> None:
+        if what == "growing" and done:
+            path.unlink(missing_ok=True)
+
+    removed = teacher.apply(plan, "removed", RunOptions(workers=1, progress=progress))
+    assert not path.exists()
+    path.write_bytes(kept)
+    assert removed.path.read_bytes() == teacher.apply(plan, "whole").path.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize(
     "look",
     [

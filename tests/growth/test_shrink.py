@@ -26,10 +26,16 @@ from net2net_cli.errors import CheckpointError, PlanError
 from net2net_cli.expansion import SPLITS
 from net2net_cli.inverse import Gather, Shrink
 from net2net_cli.plan import to_data
-from tests.growth.joined_nets import INCEPTION, JOINED_NETS, PRE_NORM, RESIDUAL, SHARED
+from tests.growth.joined_nets import (
+    INCEPTION,
+    JOINED_NETS,
+    PRE_NORM,
+    RESIDUAL,
+    RESIDUAL_DEEPER,
+    SHARED,
+)
 from tests.growth.layer_nets import LAYER_NETS
 from tests.growth.nets import Student, Teacher, save_spec, teacher_of
-from tests.growth.test_determinism import DEEPER
 from tests.support.checkpoints import same
 
 NETS = {net.name: net for net in (*LAYER_NETS, *JOINED_NETS)}
@@ -112,7 +118,7 @@ def test_rows_are_made_a_few_at_a_time(name, tmp_path, monkeypatch):
 ], ids=lambda c: f"{c.expansion}-{c.split}-{c.noise}")  # fmt: skip
 def test_inserted_layers_and_norms_go_again(choices, tmp_path):
     teacher = teacher_of(RESIDUAL, tmp_path, 4, torch.float32)
-    check_same(teacher, teacher.apply(teacher.plan(DEEPER, choices)))
+    check_same(teacher, teacher.apply(teacher.plan(RESIDUAL_DEEPER, choices)))
 
 
 @pytest.mark.parametrize("after", ["a.0", "b"])
@@ -222,7 +228,7 @@ def test_counts_that_a_teacher_does_without_do_not_come_in(tmp_path):
     del state["a.1.num_batches_tracked"]
     save_file(state, tmp_path / "teacher.safetensors")
     teacher = replace(teacher, model=open_model(str(tmp_path / "teacher.safetensors")))
-    check_same(teacher, teacher.apply(teacher.plan(DEEPER)))
+    check_same(teacher, teacher.apply(teacher.plan(RESIDUAL_DEEPER)))
 
 
 def test_renamed_and_renumbered_layers_have_their_old_names(tmp_path):
