@@ -27,7 +27,7 @@ from torch import Tensor
 Queue = Literal["there", "compute", "back"]
 """What a device does side by side: copying to it, computing, copying from it."""
 
-CORE, DEVICE = 2**17, 2**23
+CORE, DEVICE = 2**19, 2**23
 """Entries that one step after the other is carried out on: as many as stay in a core's own cache,
 with what the steps need beside them; on a GPU whole tiles, since starting a step takes longer."""
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -55,7 +55,8 @@ class Cut:
         return (self.middle - self.first) / (self.stop - self.first)
 
 
-def cuts(count: int, split: str) -> list[Cut]:
+@cache
+def cuts(count: int, split: str) -> Sequence[Cut]:
     """All of them, each behind the one that makes what it cuts."""
     found, left = list[Cut](), [(0, count)]
     while left:
@@ -227,15 +228,17 @@ def _cut(
     elif drawn is None:
         big = weight * (0.5 if split == "dyadic" else cut.mean)
     else:
-        big = weight * _factors(drawn, split, weight.dtype)
+        big = _factors(drawn, split, weight.dtype).mul_(weight)
     # -(big - w), and not w - big: so that two zeros sum to one of the weight's sign.
-    small = (big - weight).neg_()
+    straight = drawn is None and not wild
+    small = torch.sub(big, weight, out=right if straight else None).neg_()
     if wild:
         finite = big.isfinite()
         big, small = torch.where(finite, big, weight), small.masked_fill_(~finite, 0.0)
     if drawn is None:
         left.copy_(big)
-        right.copy_(small)
+        if not straight:
+            right.copy_(small)
         return
     kind = _BITS[weight.element_size()]
     chosen = _chosen(drawn, cut, split).to(kind)
@@ -246,7 +249,7 @@ def _cut(
 
 
 def _factors(drawn: Tensor, split: str, dtype: torch.dtype) -> Tensor:
-    """From 1/2 up, by the lower bits."""
+    """From 1/2 up, by the lower bits; in memory of their own."""
     return (drawn & _FACTORS[split]).bitwise_or_(_HALF).view(torch.bfloat16).to(dtype)
 
 

@@ -352,20 +352,15 @@ class Tiles:
         special = self.recipe.filling.fill in ("ones", "zeros", "init")
         if code == Code.MEAN and not special:
             return
-        first, count = int(at[0]), len(at)
-        beside = int(at[-1]) - first + 1 == count  # a slice is quicker than an index
-        where = value.narrow(dim, first, count) if beside else None
         if code == Code.BLANK or (code == Code.ZERO and not special):
-            if where is not None:
-                where.zero_()
-            else:
-                value.index_fill_(dim, _there(at, dim, place), 0.0)
+            _clear(value, dim, at, place)
             return
+        first, count, where = int(at[0]), len(at), _slice(value, dim, at)
         purpose = f"fresh/{dim}/{code}"
         if dim == 0:  # all rows from the first to the last: what one holds hangs on none beside it
             span, inner = int(at[-1]) - first + 1, prod(value.shape[1:])
             drawn = self._drawn((span, *value.shape[1:]), (start + first) * inner, purpose)
-            drawn = drawn if beside else drawn[at - first]
+            drawn = drawn if where is not None else drawn[at - first]
         else:
             shape = tuple(count if d == dim else n for d, n in enumerate(value.shape))
             drawn = self._drawn(shape, start * prod(shape[1:]), purpose)
@@ -432,6 +427,22 @@ def _there(at: Tensor, dim: int, place: Place) -> Tensor:
     return place.keep(at) if dim else place.send(at)
 
 
+def _slice(value: Tensor, dim: int, at: Tensor) -> Tensor | None:
+    """Rising positions along ``dim`` as a view, which is quicker than an index; None where others
+    lie between them."""
+    first, count = int(at[0]), len(at)
+    return value.narrow(dim, first, count) if int(at[-1]) - first + 1 == count else None
+
+
+def _clear(value: Tensor, dim: int, at: Tensor, place: Place) -> None:
+    """Zeros at rising positions."""
+    where = _slice(value, dim, at)
+    if where is not None:
+        where.zero_()
+    else:
+        value.index_fill_(dim, _there(at, dim, place), 0)
+
+
 def _gathered(value: Tensor, dim: int, found: Positions, place: Place) -> Tensor:
     """The positions of an axis along ``dim``, in memory of its own."""
     axis = found.axis
@@ -442,7 +453,7 @@ def _gathered(value: Tensor, dim: int, found: Positions, place: Place) -> Tensor
             made.narrow(dim, new, length).copy_(value.narrow(dim, old, length))
         if any(axis.code):  # what is filled later holds no chance numbers, which may be NaN
             for at in found.at.values():
-                made.index_fill_(dim, place.keep(at), 0)
+                _clear(made, dim, at, place)
         return made
     # Four times as quick as `index_select`, which takes the entries of half types one by one.
     bits = value.view(torch.int16) if value.element_size() == 2 else value
