@@ -58,8 +58,11 @@ def hold(ring: Ring, growth: Growth, size: Size) -> Contest | str:
         costs: dict[str, list[Cost]] = {name: [] for name in running}
         for _ in range(ring.rounds):
             for name in running:
-                costs[name].append(_alone(words[name], out, reference))
-    start = [_alone(own(growth, TINY, ring.teacher(TINY), out), out) for _ in range(ring.rounds)]
+                read = reference if name == COPY else _file_in(source)
+                costs[name].append(_alone(words[name], read, out, reference))
+    tiny = ring.teacher(TINY)
+    starting = own(growth, TINY, tiny, out)
+    start = [_alone(starting, _file_in(tiny), out) for _ in range(ring.rounds)]
     return Contest(
         growth.key, growth.title, size.nbytes, nbytes, costs, tuple(c.wall for c in start), skipped
     )  # fmt: skip
@@ -74,11 +77,14 @@ def _output_bytes(ring: Ring, growth: Growth, size: Size) -> int:
     return int(json.loads(told.stdout)["plan"]["after"]["nbytes"])
 
 
+def _half_memory() -> int:
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+
+
 def _unfit(words: dict[str, list[str]], ring: Ring, held: int) -> dict[str, str]:
     """Who cannot run here: the script holds source and output."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     skipped = {}
-    if held > 0.9 * memory:
+    if held > 1.8 * _half_memory():
         skipped["load-edit-save"] = f"needs {held / 1e9:.0f} GB of memory"
     if "mergekit" in words and ring.mergekit.version() is None:
         skipped["mergekit"] = f"is not installed ({ring.mergekit.tool})"
@@ -103,26 +109,37 @@ def _grown(words: Sequence[str], out: Path, reference: Path) -> Iterator[None]:
         reference.unlink()
 
 
-def _alone(words: Sequence[str], out: Path, reference: Path | None = None) -> Cost:
-    """One process, with nothing left to be written by those before, and as much memory at hand as
-    the output takes; what it writes must be as large as the reference, and goes again."""
+def _alone(words: Sequence[str], read: Path, out: Path, reference: Path | None = None) -> Cost:
+    """One process, with nothing left to be written by those before, as much memory at hand as the
+    output takes, and what is ``read`` in the machine's cache; what it writes must be as large as
+    the reference, and goes again."""
     if words[0] == "sh":
         out.mkdir()
     subprocess.run(["sync"], check=True)
     if reference is not None:
         _prime(reference, out.with_name("primed"))
-    cost = cost_of(words)
+    _warm(read)
+    cost = cost_of(words, settling=True)
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     assert reference is None or abs(written / reference.stat().st_size - 1) < 0.01, words
     shutil.rmtree(out)
     return cost
 
 
+def _warm(file: Path) -> None:
+    """Brings a file into the machine's cache, unless it takes more than half of all memory."""
+    if file.stat().st_size > _half_memory():
+        return
+    with file.open("rb", buffering=0) as stream:
+        piece = bytearray(2**24)
+        while stream.readinto(piece):
+            pass
+
+
 def _prime(reference: Path, file: Path) -> None:
     """Leaves the machine with pages that it need not ask its host for, half its memory at most."""
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     with reference.open("rb") as source, file.open("wb") as target:
-        left = min(room, os.fstat(source.fileno()).st_size)
+        left = min(_half_memory(), os.fstat(source.fileno()).st_size)
         while left > 0 and (sent := os.sendfile(target.fileno(), source.fileno(), None, left)):
             left -= sent
     file.unlink()

@@ -23,17 +23,22 @@ FIGURES = re.compile(rb"^(RssAnon|VmHWM):\s+(\d+) kB", re.MULTILINE)
 @dataclass(frozen=True)
 class Cost:
     """Seconds by the clock (``wall``) and of processors (``cpu``); the most bytes held at once:
-    ``anonymous`` ones alone, and with the pages of mapped files (``resident``)."""
+    ``anonymous`` ones alone, and with the pages of mapped files (``resident``). ``settled``:
+    seconds by the clock until what was written is on the disk; 0 where nobody looked."""
 
     wall: float
     cpu: float
     anonymous: int
     resident: int
+    settled: float = 0.0
 
 
-def cost_of(words: Sequence[str | Path]) -> Cost:
-    """Run to the end, which must be a good one. Threads and compiled modules are those of a user:
-    pip leaves installed packages compiled, and a checkout compiles itself when it first runs."""
+def cost_of(words: Sequence[str | Path], *, settling: bool = False) -> Cost:
+    """Run to the end, which must be a good one, and wait for the disk where ``settling``.
+
+    Threads and compiled modules are those of a user: pip leaves installed packages compiled, and a
+    checkout compiles itself when it first runs.
+    """
     started = time.monotonic()
     run = subprocess.Popen(
         [str(word) for word in words], env=environment(OMP_NUM_THREADS=None),
@@ -47,7 +52,11 @@ def cost_of(words: Sequence[str | Path]) -> Cost:
     run.returncode = os.waitstatus_to_exitcode(status)
     memory.end()
     assert run.returncode == 0, said.decode()
-    return Cost(wall, used.ru_utime + used.ru_stime, memory.anonymous, memory.resident)
+    settled = 0.0
+    if settling:
+        os.sync()
+        settled = time.monotonic() - started
+    return Cost(wall, used.ru_utime + used.ru_stime, memory.anonymous, memory.resident, settled)
 
 
 class _Memory:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.surgery.results import FOLDER, Contest, Results, read
-from tests.benchmarks.surgery.table import megabytes, seconds, table
+from tests.benchmarks.surgery.table import megabytes, seconds, table, times_of
 from tests.support.command import ROOT
 
 HOSTS = (1, 8, 64)
@@ -61,8 +61,8 @@ def largest(contests: Iterable[Contest]) -> list[Contest]:
 
 PAGE = """\
 On {machine} and one virtual disk, with --no-verify, `make bench`
-gave this, in medians of {rounds} rounds; fsync is included, but for the last two, which do not wait
-for the disk ([all figures](tests/benchmarks/results/surgery.md)):
+gave this, in medians of {rounds} rounds, from a warm cache. fsync is included; the last two do not
+wait for the disk, in brackets they do ([all figures](tests/benchmarks/results/surgery.md)):
 
 {measured}
 
@@ -116,7 +116,7 @@ def _memory(one: Contest, name: str) -> str:
 def _other(one: Contest, name: str) -> str:
     if name not in one.costs:
         return one.skipped.get(name, "–")
-    return f"{seconds(one.middle(name, 'wall'))} s, {_memory(one, name)}"
+    return f"{times_of(one, name)} s, {_memory(one, name)}"
 
 
 LARGE = ("growth", "output", *(f"{n} host{'s' * (n > 1)}" for n in HOSTS), "bounded on one by",

@@ -28,8 +28,7 @@ class Contest:
     skipped: dict[str, str]
 
     def middle(self, name: str, of: str) -> float | None:
-        """The median of ``wall``, ``cpu``, ``anonymous`` or ``resident``; None where it was
-        left out."""
+        """The median of a figure of Cost; None where it was left out."""
         rounds = self.costs.get(name)
         return median(getattr(cost, of) for cost in rounds) if rounds else None
 
@@ -41,11 +40,11 @@ class Contest:
         """net2net's seconds without starting."""
         return median(cost.wall for cost in self.costs["net2net"]) - self.starting
 
-    def times(self, name: str, *, started: bool = True) -> float | None:
+    def times(self, name: str, *, started: bool = True, of: str = "wall") -> float | None:
         """net2net's time over another's, round by round; ``started``: all of it."""
         less = 0.0 if started else self.starting
         pairs = zip(self.costs["net2net"], self.costs.get(name, ()), strict=False)
-        ratios = [(mine.wall - less) / theirs.wall for mine, theirs in pairs]
+        ratios = [(mine.wall - less) / getattr(theirs, of) for mine, theirs in pairs]
         return median(ratios) if ratios else None
 
 

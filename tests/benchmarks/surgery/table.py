@@ -17,7 +17,9 @@ MEMORY = ("growth", "source", *(f"{name}, {what}" for name in CONTESTANTS if nam
 SECONDS = """\
 Medians of all rounds, in seconds. `start` is what net2net takes for the same growth of a model of a
 megabyte; `× cp` is the median of the rounds' ratios without it, in brackets with it. Right of the
-others: their time over net2net's, start included."""
+others: their time over net2net's, start included. They leave what they wrote to the machine: in
+brackets until it is on the disk, which net2net and `cp` wait for. All read from the machine's
+cache."""
 
 
 def document(results: Results) -> str:
@@ -57,9 +59,21 @@ def _times(one: Contest) -> list[str]:
     assert whole is not None
     cells.append(f"{without:.2f} ({whole:.2f})")
     for name in ("mergekit", "load-edit-save"):
-        ratio = one.times(name)
-        cells += [seconds(one.middle(name, "wall")), f"{1 / ratio:.1f}" if ratio else "–"]
+        cells += [times_of(one, name), _behind(one, name)]
     return cells
+
+
+def times_of(one: Contest, name: str) -> str:
+    """Another's seconds, and until all of it is on the disk."""
+    if name not in one.costs:
+        return "–"
+    return f"{seconds(one.middle(name, 'wall'))} ({seconds(one.middle(name, 'settled'))})"
+
+
+def _behind(one: Contest, name: str) -> str:
+    ratios = [one.times(name, of=of) for of in ("wall", "settled")]
+    whole, settled = (f"{1 / ratio:.1f}" if ratio else "–" for ratio in ratios)
+    return f"{whole} ({settled})" if ratios[0] else "–"
 
 
 def _memory(one: Contest) -> list[str]:
