@@ -19,7 +19,7 @@ def device_for(work: Work, name: str) -> str:
     once or twice: a core gathers and splits 3 to 10 GB/s of them, which is more than a disk takes,
     and a GPU must be sent every byte and send every byte back, at 12 to 25 GB/s. A probe uses each
     weight in float64 for every input, 10 to 100 times as much arithmetic a byte, and brings back
-    nothing but outputs.
+    nothing but outputs. It does without a GPU that does nothing, or that others have filled.
 
     Raises UsageError for one that there is not.
     """
@@ -36,7 +36,23 @@ def device_for(work: Work, name: str) -> str:
     number = place_here() % max(1, count) if asked[1] is None else int(asked[1])
     if number >= count:
         raise _missing(name, count, built=torch.version.cuda is not None)
-    return f"cuda:{number}"
+    return f"cuda:{number}" if name != "auto" or _of_use(f"cuda:{number}") else "cpu"
+
+
+ROOM = 2**31
+"""Bytes that a GPU must have to spare to be taken unasked: what a probe takes there as a rule."""
+
+
+def _of_use(device: str) -> bool:
+    """Whether it computes (torch may have no kernels for it, another process may have it for
+    itself), and has memory to spare."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).add_(1)
+        return torch.cuda.mem_get_info(device)[0] >= ROOM
+    except RuntimeError:
+        return False
 
 
 def _missing(name: str, count: int, *, built: bool) -> UsageError:

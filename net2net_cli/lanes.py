@@ -104,7 +104,8 @@ class Cuda:
 
     def host(self, nbytes: int) -> Tensor:
         """As Device says."""
-        return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+        with torch.cuda.device(self.name):  # what locks pages must not begin to use another
+            return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
 
     def memory(self, nbytes: int) -> Tensor:
         """As Device says."""
@@ -126,7 +127,7 @@ class Cuda:
     def queue(self, name: Queue, work: Callable[[], None], after: Mark | None) -> Mark:
         """As Device says."""
         stream = self.streams[name]
-        with torch.cuda.stream(stream):
+        with torch.cuda.device(self.name), torch.cuda.stream(stream):
             if isinstance(after, _Recorded):
                 stream.wait_event(after.event)
             work()
@@ -185,9 +186,9 @@ class Slot:
             made.copy_(job.compute(given, start, stop, place))
 
         device = self.device
-        there = device.queue("there", lambda: device.copy(given, read), None)
-        computed = device.queue("compute", compute, there)
-        self.mark = device.queue("back", lambda: device.copy(back, made), computed)
+        self.mark = device.queue("there", lambda: device.copy(given, read), None)
+        self.mark = device.queue("compute", compute, self.mark)
+        self.mark = device.queue("back", lambda: device.copy(back, made), self.mark)
         self.result = back
 
     def wait(self) -> Tensor:

@@ -169,11 +169,13 @@ def _probe_specs(
     from net2net_cli.verify.probe import check_room, probe
 
     networks = [build(m.spec, deferred(m.source), label=m.source.label) for m in (teacher, student)]
+    device = device_for("probe", options.device)
+    room = partial(check_room, networks[0], networks[1], memory=options.memory, device=device)
     if options.data is None:  # before they are drawn
-        check_room(networks[0], networks[1], options.probes, options.memory)
+        room(options.probes)
     inputs = probe_inputs(teacher, options)
-    check_room(networks[0], networks[1], len(next(iter(inputs.values()))), options.memory)
-    if (device := device_for("probe", options.device)) != "cpu":
+    room(len(next(iter(inputs.values()))))
+    if device != "cpu":
         networks = [network.to(device) for network in networks]
         inputs = {name: value.to(device) for name, value in inputs.items()}
     found = probe(networks[0], networks[1], inputs, options.memory)
@@ -187,6 +189,9 @@ def _probe_specs(
 def _probe_families(
     teacher: FamilyModel, student: FamilyModel, options: ProbeOptions, expected: Expected
 ) -> Probed:
+    from torch import OutOfMemoryError
+
+    from net2net_cli.verify.precision import full_precision
     from net2net_cli.verify.pretrained import (
         Pretrained,
         pretrained_parting,
@@ -200,9 +205,10 @@ def _probe_families(
             return Probed((), reason)
     probes, seed, data = options.probes, options.seed, options.data
     device, memory = device_for("probe", options.device), options.memory
-    found = probe_pretrained(
-        ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
-    )
+    with full_precision():
+        found = probe_pretrained(
+            ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
+        )
 
     notes = list(found.notes)
 
@@ -214,7 +220,9 @@ def _probe_families(
             )  # fmt: skip
         except UsageError as error:
             notes.append(f"which block differs first is not told: {error.message}")
-            return None
+        except OutOfMemoryError:
+            notes.append(f"which block differs first is not told: memory is used up on {device}")
+        return None
 
     judged = _judged([found.comparison], student, options, expected, parting)
     return Probed(judged, None, tuple(notes))

@@ -9,7 +9,17 @@ from net2net_cli.devices import Work, device_for
 from net2net_cli.errors import UsageError
 
 
-def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int, rank: str = "") -> None:
+def with_gpus(
+    monkeypatch: pytest.MonkeyPatch, count: int, rank: str = "", free: int = 2**34
+) -> None:
+    def zeros(size: int, device: str) -> torch.Tensor:
+        assert device.startswith("cuda:")
+        if not free:
+            raise RuntimeError("CUDA error: no kernel image is available for execution")
+        return torch.ones(size)
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 2**36))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setenv("LOCAL_RANK", rank)
@@ -32,6 +42,15 @@ def test_a_device_is_found(
 ) -> None:
     with_gpus(monkeypatch, count, rank)
     assert device_for(work, name) == found
+
+
+@pytest.mark.parametrize("free", [0, 2**30])
+def test_a_gpu_that_is_of_no_use_is_taken_only_where_it_is_named(
+    free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_gpus(monkeypatch, 1, free=free)
+    assert device_for("probe", "auto") == "cpu"
+    assert device_for("probe", "cuda") == "cuda:0"
 
 
 @pytest.mark.parametrize(("name", "count", "message"), [

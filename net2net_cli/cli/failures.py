@@ -67,7 +67,7 @@ def _of_gpu(said: str) -> Diagnostic | None:
         hint = "--device cpu does without it; --probe-memory and --workers take less of it"
         return Diagnostic("error", "the memory of the GPU is used up", hint=hint)
     found = _GPU_FAILED.match(said)
-    if found is None or any(word in said for word in _OURS):
+    if found is None or any(word in said.lower() for word in _OURS):
         return None
     reason = (found[1] or found[2]).strip()
     return Diagnostic("error", f"the GPU failed: {reason}", hint="--device cpu does without it")

@@ -121,7 +121,8 @@ def bring_in(weight: Deferred, values: Tensor) -> Tensor:
     """Values of ``weight`` as the file holds them -> on its device and in its dtype."""
     reading().read(values.nbytes)
     if weight.device.type == "cuda":  # so that it goes there while the next is read
-        values = values.pin_memory()
+        with torch.cuda.device(weight.device):
+            values = values.pin_memory()
     made = values.to(weight.device, non_blocking=True)
     for dtype in weight.casts:
         made = made.to(dtype)

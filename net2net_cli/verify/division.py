@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 Exchange = Callable[[Tensor, Sequence[int]], list[Tensor]]
@@ -48,6 +49,15 @@ def divided(division: Division) -> Iterator[None]:
         yield
     finally:
         _division.reset(token)
+
+
+def agreed(number: int) -> int:
+    """The least of the numbers that the processes give, which must all call it."""
+    division = _division.get()
+    if division.exchange is None:
+        return number
+    given = division.exchange(torch.tensor([number]), [1] * division.size)
+    return min(int(found) for found in given)
 
 
 def fill(made: Tensor, dim: int, ends: Sequence[int], make: Callable[[int, int], Tensor]) -> Tensor:

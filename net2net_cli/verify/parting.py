@@ -37,7 +37,8 @@ def first_parting(
     """
     batch = tuple(value[:ROWS] for value in inputs.values())
     agreeing = {teacher.spec.inputs[i].name for i in range(len(batch))}
-    for names in _parts(teacher, student, batch_bytes(memory) // len(batch[0])):
+    room = batch_bytes(memory, batch[0].device)
+    for names in _parts(teacher, student, room // len(batch[0])):
         with torch.no_grad(), as_mode(teacher, mode), as_mode(student, mode):
             ours, theirs = (n.forward_values(*batch, only=names) for n in (teacher, student))
         for name in names:

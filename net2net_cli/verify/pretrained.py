@@ -78,11 +78,11 @@ def probe_pretrained(
         vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
         _check_vocabularies(*vocabularies)
         least = max(_least(model, inputs) for model in (teacher, student))
-        require_room(least, "one row of inputs", memory)
+        require_room(least, "one row of inputs", memory, device=device)
         rows = len(next(iter(inputs.values())))
         following = next_ids(config, rows, seed) if _vocabulary(config) else torch.zeros(rows, 1)
         found = _Pair((teacher, student), inputs, device, vocabularies)
-        found.compare(following, batch_bytes(memory), least)
+        found.compare(following, batch_bytes(memory, device), least)
     outputs = tuple(meter.found() for meter in found.meters.values())
     dtype = MIXED if any(runner.narrow for runner in found.runners) else "float64"
     return PretrainedProbe(summarize("evaluation", rows, dtype, outputs), _notes(found.misfit))
@@ -107,8 +107,8 @@ def pretrained_parting(
     with quiet(), offline(), torch.random.fork_rng(devices=[]):
         inputs = _inputs(teacher, probes, seed, data)
         row = sum(_states_bytes(model, inputs) for model in (teacher, student))
-        require_room(row, "all hidden states of one row", memory)
-        rows = max(1, min(ROWS, batch_bytes(memory) // row))
+        require_room(row, "all hidden states of one row", memory, device=device)
+        rows = max(1, min(ROWS, batch_bytes(memory, device) // row))
         inputs = {name: value[:rows] for name, value in inputs.items()}
         for side in ("encoder_hidden_states", "decoder_hidden_states", "hidden_states"):
             ours, theirs = (_states(m, inputs, device, side) for m in (teacher, student))

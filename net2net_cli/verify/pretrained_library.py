@@ -131,12 +131,15 @@ def registered_parameters(model: Pretrained) -> tuple[str, tuple[str, ...]]:
 
 @contextmanager
 def told(model: Pretrained, what: str) -> Iterator[None]:
-    """Turns whatever fails inside transformers into one line: ``transformers WHAT: ...``."""
+    """Turns whatever fails inside transformers into one line: ``transformers WHAT: ...``; but not
+    what is the memory's, or a GPU's."""
     try:
         yield
-    except Net2NetError:
+    except (Net2NetError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):
+            raise
         message = f"transformers {what}: {_first_line(error)}"
         raise CheckpointError(message, where=model.source.label) from error
 

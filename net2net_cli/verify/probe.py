@@ -58,7 +58,7 @@ def compare(
     """
     batch = tuple(inputs.values())
     _check_inputs(teacher, student)
-    rows = _rows_at_once(teacher, student, len(batch[0]), mode, memory)
+    rows = _rows_at_once(teacher, student, batch[0], mode, memory)
     meters = [Meter(name) for name in teacher.spec.outputs]
     with torch.no_grad(), as_mode(teacher, mode), as_mode(student, mode):
         for number, part in enumerate(zip(*(torch.split(v, rows) for v in batch), strict=True)):
@@ -76,25 +76,32 @@ def compare(
     return summarize(mode, len(batch[0]), str(teacher.dtype).removeprefix("torch."), outputs)
 
 
-def check_room(teacher: Network, student: Network, count: int, memory: int | None) -> None:
+def check_room(
+    teacher: Network, student: Network, count: int, memory: int | None, device: str = "cpu"
+) -> None:
     """UsageError where not even the fewest of ``count`` inputs that must run at once fit memory."""
+
+    def require(least: int, what: str) -> None:
+        require_room(held + least, what, memory, device=device)
+
     inputs = count * sum(prod(declared.shape) for declared in teacher.spec.inputs)
     held = inputs * teacher.dtype.itemsize + max(teacher.weight_bytes, student.weight_bytes)
     each = _example_bytes(teacher, student)
-    require_room(held + each, "one input", memory)
+    require(each, "one input")
     if teacher.tracks_statistics or student.tracks_statistics:
-        require_room(held + count * each, f"{count} inputs at once, as in training", memory)
+        require(count * each, f"{count} inputs at once, as in training")
     elif teacher.mixes_examples or student.mixes_examples:
-        require_room(held + count * each, f"{count} inputs at once", memory)
+        require(count * each, f"{count} inputs at once")
 
 
 def _rows_at_once(
-    teacher: Network, student: Network, count: int, mode: Mode, memory: int | None
+    teacher: Network, student: Network, batch: Tensor, mode: Mode, memory: int | None
 ) -> int:
+    count = len(batch)
     if mode == "training" or teacher.mixes_examples or student.mixes_examples:
         return count
     held = max(teacher.weight_bytes, student.weight_bytes)
-    room = (batch_bytes(memory) - held) // max(1, _example_bytes(teacher, student))
+    room = (batch_bytes(memory, batch.device) - held) // max(1, _example_bytes(teacher, student))
     return max(1, min(count, room))
 
 

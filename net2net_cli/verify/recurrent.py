@@ -3,6 +3,7 @@ calls another signature)."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ class _Returns(nn.RNNBase):
 
     def forward(self, value: Tensor) -> Tensor:
         """The value that ``returns`` names."""
-        output, state = super().forward(value)
+        with warnings.catch_warnings():  # weights that are read when they are used lie apart
+            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+            output, state = super().forward(value)
         states = state if isinstance(state, tuple) else (state,)
         found: Tensor = output
         if self.returns != "output":

@@ -168,4 +168,11 @@ def test_a_gpu_that_fails_is_no_defect(said: str, message: str) -> None:
     assert (failure.exit_code, failure.defect) == (2, False)
     assert failure.diagnostic.message == message
     assert "--device cpu" in (failure.diagnostic.hint or "")
-    assert explain(RuntimeError("CUDA error: an illegal memory access was encountered")).defect
+
+
+@pytest.mark.parametrize("said", [
+    "CUDA error: an illegal memory access was encountered",
+    "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasDgemm`",
+])  # fmt: skip
+def test_what_a_gpu_cannot_be_asked_for_is_a_defect(said: str) -> None:
+    assert explain(RuntimeError(said)).defect

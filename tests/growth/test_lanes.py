@@ -149,3 +149,22 @@ def test_an_error_on_the_way_is_told() -> None:
     lane = Lane(Late(), Kept())
     with pytest.raises(RuntimeError, match="launch failure"):
         list(lane.tiles(Broken(), [(0, 1), (1, 2), (2, 3)]))
+
+
+def test_what_was_on_its_way_when_queuing_failed_is_waited_for() -> None:
+    """The copy there still reads the memory that the next tile would be read into."""
+
+    class Failing(Late):
+        def queue(self, name: Queue, work: Callable[[], None], after: Mark | None) -> Done:
+            if name == "compute" and not failed:
+                failed.append(name)
+                raise RuntimeError("CUDA out of memory")
+            marks.append(super().queue(name, work, after))
+            return marks[-1]
+
+    failed, marks = list[str](), list[Done]()
+    lane = Lane(Failing(), Kept())
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(lane.tiles(Counting(), [(0, 1)]))
+    assert lane.slots[0].mark is marks[0]
+    assert [tile.tolist() for tile in lane.tiles(Counting(), [(4, 6)])] == [[4, 5]]

@@ -52,9 +52,11 @@ def command(*arguments: object) -> list[str]:
 
 def environment(**changes: str | None) -> dict[str, str]:
     """This process' environment without what would change colours, and with ``changes``. Modules
-    are compiled once, and not by each process anew."""
+    are compiled once, and not by each process anew; they are found where this process finds them.
+    """
     found = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
-    found["PYTHONPATH"] = str(ROOT)
+    folders = [str(ROOT), found.get("PYTHONPATH")]
+    found["PYTHONPATH"] = os.pathsep.join(folder for folder in folders if folder)
     for name, value in changes.items():
         found.pop(name, None)
         if value is not None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from net2net_cli.verify import deferred as products
+from net2net_cli.verify import memory
 from net2net_cli.verify import network as networks
-from net2net_cli.verify.division import Division, divided, fill
+from net2net_cli.verify.division import Division, agreed, divided, fill
 from net2net_cli.verify.network import build
 from tests.verify.hand_built import layer, network_spec, randomize, state_of
 from tests.verify.test_deferred import stored
@@ -43,6 +44,16 @@ def in_threads(size, work):
     for thread in threads:
         thread.join()
     return found, sent
+
+
+def test_processes_with_unlike_memory_cut_alike(monkeypatch):
+    """Else they would give each other pieces of other sizes."""
+    free = iter([2**31, 2**24, 2**27])
+    monkeypatch.setattr(memory, "half_free", lambda _device: next(free))
+    found, _ = in_threads(3, lambda: memory.batch_bytes(None))
+    assert found == [2**24] * 3
+    assert agreed(7) == 7
+    assert memory.batch_bytes(2**40) == 2**40
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])

@@ -14,6 +14,7 @@ import transformers
 
 from net2net_cli.errors import CheckpointError, DifferenceError
 from net2net_cli.verify import pretrained, pretrained_library
+from net2net_cli.verify.precision import full_precision
 from net2net_cli.verify.pretrained import unavailable
 from tests.verify.tiny_pretrained import (
     changed,
@@ -42,6 +43,26 @@ def test_tensors_that_the_student_alone_has_or_holds_otherwise_are_named(gpt2, t
     message = "no use for `transformer.h.0.other`; of another shape are `transformer.ln_f.bias`"
     with pytest.raises(DifferenceError, match=message):
         compare(opened(gpt2), changed(gpt2, tmp_path / "s", change))
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError(),
+    RuntimeError("CUDA error: unspecified launch failure"),
+], ids=type)  # fmt: skip
+def test_what_is_the_memorys_or_a_gpus_is_not_laid_on_the_checkpoint(gpt2, error):
+    with pytest.raises(type(error)) as told, pretrained_library.told(opened(gpt2), "cannot run it"):
+        raise error
+    assert told.value is error
+
+
+def test_a_probe_rounds_no_more_than_float32_does():
+    """And leaves everything as it was."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = (matmul.fp32_precision, conv.fp32_precision)
+    with full_precision():
+        assert (matmul.fp32_precision, conv.fp32_precision) == ("ieee", "ieee")
+        assert not matmul.allow_tf32
+    assert (matmul.fp32_precision, conv.fp32_precision) == before
 
 
 def test_what_the_teacher_lacks_likewise_is_noted(bert, tmp_path):

@@ -169,6 +169,17 @@ def test_an_output_measured_in_parts_is_measured_as_a_whole():
     assert meter.found() == measure("y", a, b)
 
 
+def test_the_memory_of_a_gpu_is_looked_at_where_one_probes(monkeypatch):
+    """Three entries are free there; two more are torch's, which holds them for whoever asks."""
+    teacher, student = normed(), normed(mean=1.0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (3, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: 12)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: 10)
+    with pytest.raises(UsageError, match="one input, and 5 bytes are free on cuda:1"):
+        check_room(teacher, student, 4, None, "cuda:1")
+    check_room(teacher, student, 4, None)
+
+
 def test_too_little_memory_is_told_with_the_figure_before_anything_runs():
     teacher, student = normed(), normed(mean=1.0)
     each = student.example_bytes + teacher.output_bytes

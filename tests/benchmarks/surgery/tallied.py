@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from threading import Lock
 
 from tests.support import vision  # noqa: F401   (lets transformers import torchvision)
 
@@ -21,27 +22,34 @@ from net2net_cli.verify import deferred
 from net2net_cli.verify.deferred import Deferred
 
 moved = {"there": 0, "back": 0}
+lock = Lock()
+
+
+def count(way: str, nbytes: int) -> None:
+    """Of any thread."""
+    with lock:
+        moved[way] += nbytes
 
 
 class Tallied(lanes.Cuda):
     """The GPU, and what is copied."""
 
     def copy(self, into: Tensor, value: Tensor) -> None:
-        moved["there" if into.is_cuda else "back"] += value.nbytes
+        count("there" if into.is_cuda else "back", value.nbytes)
         super().copy(into, value)
 
     def send(self, value: Tensor) -> Tensor:
-        moved["there"] += value.nbytes
+        count("there", value.nbytes)
         return super().send(value)
 
     def keep(self, value: Tensor) -> Tensor:
-        moved["there"] += value.nbytes
+        count("there", value.nbytes)
         return super().keep(value)
 
 
 def bring_in(weight: Deferred, values: Tensor) -> Tensor:
     if weight.device.type == "cuda":
-        moved["there"] += values.nbytes
+        count("there", values.nbytes)
     return _bring_in(weight, values)
 
 
