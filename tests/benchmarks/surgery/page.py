@@ -66,6 +66,8 @@ wait for the disk, in brackets they do ([all figures](tests/benchmarks/results/s
 
 {measured}
 
+{small}
+
 ![What growing takes beside cp, mergekit and a script](tests/benchmarks/results/surgery.png)
 
 Worked out from these rates, not measured: 405 billion parameters in bf16, {size:.0f} GB, on hosts
@@ -87,11 +89,23 @@ def page(results: Results) -> str:
         machine=machine,
         rounds=results.machine["rounds"],
         measured=table(MEASURED, map(_measured, rows)),
+        small=_small(min(results.contests, key=lambda one: (one.key != "even", one.source_bytes))),
         size=TEACHER.nbytes / 1e9,
         large=table(LARGE, (_large(one, int(machine.split()[0])) for one in taken)),
         store=STORE / 1e9,
         least=duration(_traffic(taken[0]) / STORE),
         traffic=_traffic(taken[0]) / 1e12,
+    )
+
+
+def _small(one: Contest) -> str:
+    """What the least of them takes."""
+    return (
+        f"Of small models torch's import takes the most: {one.title}, of"
+        f" {one.source_bytes / 1e9:.2f} GB takes {seconds(one.middle('net2net', 'wall'))} s,"
+        f" {seconds(one.starting)} s of them for starting, the script"
+        f" {seconds(one.middle('load-edit-save', 'wall'))} s, and cp of the output"
+        f" {seconds(one.middle('cp', 'wall'))} s."
     )
 
 
