@@ -39,6 +39,13 @@ own, so that the bytes written depend on plan, checkpoint and seed alone."""
 T = TypeVar("T")
 
 
+def idle(plan: Plan, data: object, named: str) -> tuple[str, ...]:
+    """What to warn of where there are data, which the user gave as ``named``, and nothing takes
+    statistics from them."""
+    said = f"{named} has nothing to measure: no BatchNorm comes in, and none grows by fresh units"
+    return () if data is None or plan.takers else (said,)
+
+
 def measured(recipes: Sequence[Recipe], plan: Plan, model: Model, data: Path | None) -> Measured:
     """The statistics that recipes ask for, and those of fresh channels where there are ``data``, a
     file of inputs.

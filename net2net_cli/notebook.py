@@ -9,6 +9,7 @@ from __future__ import annotations
 import linecache
 import reprlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -34,6 +35,7 @@ from net2net_cli.api import (
     widen_plan,
 )
 from net2net_cli.applying import apply_in_memory
+from net2net_cli.calibration import idle
 from net2net_cli.errors import DifferenceError, UsageError
 from net2net_cli.exporting import exported
 from net2net_cli.fits import check_fit
@@ -224,8 +226,10 @@ def _grown(
     with _modes_kept(module):
         model = _model_of(module, inputs, source_spec)
         with _calibrating(calibrate, model) as data:
-            options = RunOptions(verify=verify, calibrate=data)
-            student, state = apply_in_memory(planned(model), model, options)
+            options, plan = RunOptions(verify=verify, calibrate=data), planned(model)
+            for warning in idle(plan, data, "calibrate="):
+                warnings.warn(warning, stacklevel=3)
+            student, state = apply_in_memory(plan, model, options)
         made = _module_of(student, state)
         made.to(next(iter(module.state_dict().values())).device)
         if verify:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from net2net_cli.calibration import idle
 from net2net_cli.cli.files import check_report, write_report
 from net2net_cli.cli.options import (
     Checking,
@@ -48,11 +49,6 @@ NO_STATE = "none"
 """In place of a file: no optimizer's state is carried along."""
 
 LEFT_BEHIND = "the optimizer's state is left behind; --optimizer-out FILE takes it along"
-
-
-NOTHING_TO_CALIBRATE = (
-    "--calibrate has nothing to measure: no BatchNorm comes in, and none grows by fresh units"
-)
 
 
 def check_target(target: Target) -> None:
@@ -174,7 +170,10 @@ def carry_out(
     outcome = Outcome(
         command,
         0,
-        (*warnings(plan.warnings, left, idle(plan, calibrate)), *remarks(model.notes, plan.notes)),
+        (
+            *warnings(plan.warnings, left, idle(plan, calibrate, "--calibrate")),
+            *remarks(model.notes, plan.notes),
+        ),
         checkpoint_part(model),
         family=family_part(model),
         plan=plan,
@@ -189,11 +188,6 @@ def carry_out(
                 outcome = _failed(outcome, error)
     write_report(outcome, writing.report, overwrite=writing.overwrite)
     return outcome
-
-
-def idle(plan: Plan, calibrate: Path | None) -> list[str]:
-    """What to warn of where there are data, and nothing takes statistics from them."""
-    return [] if calibrate is None or plan.takers else [NOTHING_TO_CALIBRATE]
 
 
 def _carried(state: State, model: Model, output: str) -> tuple[StateOptions | None, list[str]]:

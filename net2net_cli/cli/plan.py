@@ -33,7 +33,8 @@ def plan(
 ) -> Outcome:
     """Show what growing would do; -o saves the plan."""
     from net2net_cli import api
-    from net2net_cli.cli.carry_out import check_target, choices_of, idle
+    from net2net_cli.calibration import idle
+    from net2net_cli.cli.carry_out import check_target, choices_of
     from net2net_cli.cli.files import check_report, write_report, write_text_file
     from net2net_cli.cli.parts import checkpoint_part, family_part, remarks, warnings
     from net2net_cli.cli.paths import checkpoint_of
@@ -63,7 +64,7 @@ def plan(
         "plan",
         5 if exit_code and made.changes else 0,
         (
-            *warnings(made.warnings, idle(made, growth.calibrate)),
+            *warnings(made.warnings, idle(made, growth.calibrate, "--calibrate")),
             *remarks(model.notes, made.notes),
         ),
         checkpoint_part(model),

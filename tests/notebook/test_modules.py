@@ -259,6 +259,14 @@ def test_calibrated_channels_hold_what_reaches_them(
     )
 
 
+def test_a_batch_on_which_nothing_is_measured_is_warned_of(
+    teacher: nn.Module, batch: Tensor
+) -> None:
+    with pytest.warns(UserWarning, match="calibrate= has nothing to measure") as told:
+        net2net_cli.widen(teacher, "stem", 11, inputs=batch, expansion="duplicate", calibrate=batch)
+    assert [warning.filename for warning in told] == [__file__]
+
+
 def test_what_calibrates_must_fit(teacher: nn.Module, batch: Tensor, tmp_path: Path) -> None:
     for wrong in ((batch, batch), 3 * [1]):
         with pytest.raises(UsageError, match="calibrate= takes a batch as a tensor"):
