@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -139,7 +140,8 @@ def _nowhere() -> TextIO:
 
 def _console(stream: TextIO, *, no_color: bool) -> Console:
     if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # a name may hold what the locale has not
+        with suppress(OSError):  # of a full disk, which refused what is written now once more
+            stream.reconfigure(errors="backslashreplace")  # a name may hold what the locale has not
     lively = _lively(stream, os.environ) and not no_color
     watched = stream.isatty() and not _set(os.environ, "CI")
     return _Console(

@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from net2net_cli import __version__
@@ -26,8 +27,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script's entry."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
-        sys.stdout.write(f"net2net {__version__}\n")
-        return 0
+        return _version()
     from net2net_cli.cli import ranks
     from net2net_cli.cli.signals import ending_cleanly
 
@@ -43,6 +43,22 @@ def run(argv: Sequence[str] | None = None) -> int:
         code = CLOSED_PIPE
     _close_output()
     return ranks.leave(code)
+
+
+def _version() -> int:
+    code = 0
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write(f"net2net {__version__}\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = CLOSED_PIPE
+    except OSError as error:
+        code = 2
+        with suppress(OSError):
+            os.write(2, f"error: {str(error.strerror).lower()}\n".encode())
+    _close_output()
+    return code
 
 
 def _attempt(arguments: list[str]) -> int:
@@ -98,9 +114,10 @@ def _fail(error: Exception, arguments: Sequence[str], common: Common) -> int:
 
 def _close_output() -> None:
     """What cannot be written any more must not raise when Python ends."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -72,16 +72,34 @@ def test_a_closed_pipe_ends_quietly(ckpt: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_a_full_disk_is_told(ckpt: Path, form: str) -> None:
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("words", [
+    ("inspect", "CKPT"), ("inspect", "CKPT", "--json"), ("--help",), ("--version",),
+    ("widen", "CKPT", "--layer", "fc1", "--to", "20", "-o", "-"),
+], ids=" ".join)  # fmt: skip
+def test_a_full_disk_is_told(ckpt: Path, words: tuple[str, ...], buffered: bool) -> None:
+    given = [str(ckpt) if word == "CKPT" else word for word in words]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            command("inspect", ckpt, "--format", form),
-            env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            command(*given), env=environment(PYTHONUNBUFFERED=None if buffered else "1"),
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert ended.returncode == 2
-    assert "error: no space left on device" in ended.stderr
+    assert "no space left on device" in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
     assert "Exception" not in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("words", "code"), [
+    (("inspect", "none"), 2), (("--version",), 0),
+])  # fmt: skip
+def test_what_cannot_be_told_changes_no_exit_code(words: tuple[str, ...], code: int) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command(*words), env=environment(), stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert ended.returncode == code
 
 
 def test_closed_streams_do_no_harm(ckpt: Path) -> None:

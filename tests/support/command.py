@@ -16,7 +16,8 @@ from net2net_cli.cli.main import run
 ROOT = Path(__file__).parents[2]
 
 NOT_PASSED_ON = (
-    "CI", "NO_COLOR", "GITHUB_ACTIONS", "FORCE_COLOR", "COLUMNS", "PYTHONDONTWRITEBYTECODE"
+    "CI", "NO_COLOR", "GITHUB_ACTIONS", "FORCE_COLOR", "COLUMNS", "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUNBUFFERED",
 )  # fmt: skip
 
 
@@ -51,9 +52,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """This process' environment without what would change colours, and with ``changes``. Modules
-    are compiled once, and not by each process anew; they are found where this process finds them.
-    """
+    """This process' environment with ``changes``, without what would change colours, or when output
+    is written: as users have it. Modules are compiled once, and not by each process anew; they are
+    found where this process finds them."""
     found = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     folders = [str(ROOT), found.get("PYTHONPATH")]
     found["PYTHONPATH"] = os.pathsep.join(folder for folder in folders if folder)

@@ -26,7 +26,7 @@ def started(
     words = [*LAUNCHER, "--nproc-per-node", str(processes), *options, "-m", "net2net_cli"]
     return subprocess.Popen(
         [*words, *map(str, arguments)],
-        cwd=cwd, env=environment(OMP_NUM_THREADS="1", PYTHONUNBUFFERED=None),
+        cwd=cwd, env=environment(OMP_NUM_THREADS="1"),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
