@@ -191,7 +191,6 @@ def _probe_families(
 ) -> Probed:
     from torch import OutOfMemoryError
 
-    from net2net_cli.verify.precision import full_precision
     from net2net_cli.verify.pretrained import (
         Pretrained,
         pretrained_parting,
@@ -205,10 +204,9 @@ def _probe_families(
             return Probed((), reason)
     probes, seed, data = options.probes, options.seed, options.data
     device, memory = device_for("probe", options.device), options.memory
-    with full_precision():
-        found = probe_pretrained(
-            ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
-        )
+    found = probe_pretrained(
+        ours, theirs, probes=probes, seed=seed, data=data, device=device, memory=memory
+    )
 
     notes = list(found.notes)
 

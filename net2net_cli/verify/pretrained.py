@@ -20,6 +20,7 @@ from net2net_cli.errors import DifferenceError
 from net2net_cli.verify.comparison import Comparison, Parting, summarize
 from net2net_cli.verify.memory import batch_bytes, require_room
 from net2net_cli.verify.parting import ROWS, first_state
+from net2net_cli.verify.precision import full_precision
 from net2net_cli.verify.pretrained_inputs import accepts, draw_inputs, load_inputs, next_ids
 from net2net_cli.verify.pretrained_library import (
     Misfit,
@@ -72,7 +73,7 @@ def probe_pretrained(
     for data that do not fit; UsageError for inputs that cannot be made, and where memory holds not
     even one.
     """
-    with quiet(), offline(), torch.random.fork_rng(devices=[]):
+    with quiet(), offline(), full_precision(), torch.random.fork_rng(devices=[]):
         config, inputs = model_config(teacher), _inputs(teacher, probes, seed, data)
         _check_inputs(inputs, student)
         vocabularies = tuple(_vocabulary(c) for c in (config, model_config(student)))
@@ -104,7 +105,7 @@ def pretrained_parting(
 
     UsageError where those of one row alone take more than ``memory``.
     """
-    with quiet(), offline(), torch.random.fork_rng(devices=[]):
+    with quiet(), offline(), full_precision(), torch.random.fork_rng(devices=[]):
         inputs = _inputs(teacher, probes, seed, data)
         row = sum(_states_bytes(model, inputs) for model in (teacher, student))
         require_room(row, "all hidden states of one row", memory, device=device)
