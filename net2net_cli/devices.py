@@ -19,7 +19,8 @@ def device_for(work: Work, name: str) -> str:
     once or twice: a core gathers and splits 3 to 10 GB/s of them, which is more than a disk takes,
     and a GPU must be sent every byte and send every byte back, at 12 to 25 GB/s. A probe uses each
     weight in float64 for every input, 10 to 100 times as much arithmetic a byte, and brings back
-    nothing but outputs. It does without a GPU that does nothing, or that others have filled.
+    nothing but outputs. ``auto`` does without a GPU that computes nothing, or that others have
+    filled.
 
     Raises UsageError for one that there is not.
     """

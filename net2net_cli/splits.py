@@ -230,15 +230,13 @@ def _cut(
     else:
         big = _factors(drawn, split, weight.dtype).mul_(weight)
     # -(big - w), and not w - big: so that two zeros sum to one of the weight's sign.
-    straight = drawn is None and not wild
-    small = torch.sub(big, weight, out=right if straight else None).neg_()
+    small = torch.sub(big, weight, out=right if drawn is None and not wild else None).neg_()
     if wild:
         finite = big.isfinite()
         big, small = torch.where(finite, big, weight), small.masked_fill_(~finite, 0.0)
     if drawn is None:
         left.copy_(big)
-        if not straight:
-            right.copy_(small)
+        right.copy_(small)  # which it may be
         return
     kind = _BITS[weight.element_size()]
     chosen = _chosen(drawn, cut, split).to(kind)

@@ -11,7 +11,6 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from net2net_cli import __version__
@@ -54,9 +53,9 @@ def _version() -> int:
     except BrokenPipeError:
         code = CLOSED_PIPE
     except OSError as error:
-        code = 2
-        with suppress(OSError):
-            os.write(2, f"error: {str(error.strerror).lower()}\n".encode())
+        from net2net_cli.cli.options import glance
+
+        code = _fail(error, [], glance([]))
     _close_output()
     return code
 

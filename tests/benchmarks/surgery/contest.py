@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from net2net_cli.io.room import memory
 from tests.benchmarks.surgery.cost import Cost, cost_of
 from tests.benchmarks.surgery.growths import Growth, others, own
 from tests.benchmarks.surgery.models import TINY, Size
@@ -78,7 +79,7 @@ def _output_bytes(ring: Ring, growth: Growth, size: Size) -> int:
 
 
 def _half_memory() -> int:
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return (memory() or 0) // 2
 
 
 def _unfit(words: dict[str, list[str]], ring: Ring, held: int) -> dict[str, str]:
